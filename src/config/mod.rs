@@ -1,0 +1,2 @@
+//! Text to `Config`.
+pub mod model;

@@ -1,0 +1,213 @@
+//! The closed list of what can go wrong with a request: who is to blame, which status it becomes, whether it may be retried.
+//!
+//! The code is the same word in the access log, in the metric label and in `Proxy-Status` (RFC 9209). A failure is small and
+//! `Copy`: it travels through bodies and futures, and only `proxy::reply` turns one into an answer.
+
+use std::fmt;
+
+/// Whose fault a failure is: it decides which counter moves and whether a backend is held to account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    Downstream,
+    Upstream,
+    Proxy,
+}
+
+/// What is wrong with the bytes of a message; the same rules hold in both directions (RFC 9112, DESIGN section 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    StartLine,
+    Target,
+    Version,
+    FieldName,
+    FieldValue,
+    /// CR without LF, or LF without CR.
+    BareLineEnd,
+    /// A field continued on a second line (obs-fold).
+    Folded,
+    /// Content-Length together with Transfer-Encoding.
+    BothFramings,
+    /// Not plain digits, too large, or two that differ.
+    ContentLength,
+    /// Anything but a single, final `chunked`; or any at all from HTTP/1.0.
+    TransferEncoding,
+    /// None where HTTP/1.1 wants one, more than one, not a host, or not the one of the absolute-form target.
+    Host,
+    /// Dot segments, an encoded NUL or a backslash in the path.
+    Path,
+    ChunkSize,
+    /// Data not followed by CRLF, or an extension over its bound.
+    Chunk,
+    Trailers,
+}
+
+macro_rules! failures {
+    ($( $(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $blame:ident, $says:literal; )+) => {
+        /// One way for a request to fail.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Failure {
+            $( $(#[$doc])* $name, )+
+            /// The client's bytes break the protocol.
+            RequestMalformed(Malformed),
+            /// The backend's bytes break the protocol.
+            ResponseMalformed(Malformed),
+        }
+
+        impl Failure {
+            /// How many there are: indexes run from 0 to `COUNT - 1`.
+            pub const COUNT: usize = [$( $code, )+ "request_malformed", "response_malformed"].len();
+            /// Every code, in the order of `index`.
+            pub const CODES: [&'static str; Self::COUNT] = [$( $code, )+ "request_malformed", "response_malformed"];
+
+            /// The word for logs, metric labels and headers.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $( Failure::$name => $code, )+
+                    Failure::RequestMalformed(_) => "request_malformed",
+                    Failure::ResponseMalformed(_) => "response_malformed",
+                }
+            }
+
+            /// The status of the answer, where there can still be one. 499 and 0 of the peers are not ours: a client that left
+            /// is logged with its reason and the status that had been sent.
+            pub fn status(self) -> u16 {
+                match self {
+                    $( Failure::$name => $status, )+
+                    Failure::RequestMalformed(Malformed::Version) => 505,
+                    Failure::RequestMalformed(_) => 400,
+                    Failure::ResponseMalformed(_) => 502,
+                }
+            }
+
+            pub fn blame(self) -> Blame {
+                match self {
+                    $( Failure::$name => Blame::$blame, )+
+                    Failure::RequestMalformed(_) => Blame::Downstream,
+                    Failure::ResponseMalformed(_) => Blame::Upstream,
+                }
+            }
+
+            /// One sentence for the body of the answer; says nothing about the inside of the house.
+            pub fn says(self) -> &'static str {
+                match self {
+                    $( Failure::$name => $says, )+
+                    Failure::RequestMalformed(what) => what.says(),
+                    Failure::ResponseMalformed(_) => "The backend's answer breaks the HTTP protocol.",
+                }
+            }
+        }
+    };
+}
+
+failures! {
+    TargetTooLong = "target_too_long", 414, Downstream, "The request target is too long.";
+    HeadTooLarge = "head_too_large", 431, Downstream, "The request header is too large.";
+    BodyTooLarge = "body_too_large", 413, Downstream, "The request body is too large.";
+    HeaderTimeout = "header_timeout", 408, Downstream, "The request header took too long.";
+    BodyTimeout = "body_timeout", 408, Downstream, "The request body took too long.";
+    MethodUnsupported = "method_unsupported", 501, Downstream, "This method is not supported.";
+    TransferCodingUnsupported = "transfer_coding_unsupported", 501, Downstream, "This transfer coding is not supported.";
+    /// The client went away: reset, or closed where it had more to say.
+    ClientGone = "client_gone", 400, Downstream, "The client closed the connection.";
+    /// The client took no byte for `timeout.write`.
+    WriteTimeout = "write_timeout", 408, Downstream, "The client reads too slowly.";
+    NoRoute = "no_route", 404, Proxy, "No route matches this request.";
+    /// Every backend of the pool is out, or has weight 0.
+    NoBackend = "no_backend", 503, Proxy, "No backend is available.";
+    TooManyConnections = "too_many_connections", 503, Proxy, "Too many connections.";
+    /// Out of file descriptors or local ports: never held against a backend.
+    ResourcesExhausted = "resources_exhausted", 503, Proxy, "The proxy is out of resources.";
+    Internal = "internal", 500, Proxy, "The proxy failed.";
+    ConnectRefused = "connect_refused", 502, Upstream, "The backend refused the connection.";
+    ConnectFailed = "connect_failed", 502, Upstream, "The backend can not be reached.";
+    ConnectTimeout = "connect_timeout", 504, Upstream, "The backend did not accept the connection in time.";
+    /// The connection broke before a byte of the answer.
+    UpstreamReset = "upstream_reset", 502, Upstream, "The backend closed the connection without an answer.";
+    FirstByteTimeout = "first_byte_timeout", 504, Upstream, "The backend did not answer in time.";
+    StallTimeout = "stall_timeout", 504, Upstream, "The backend stopped in the middle.";
+    TotalTimeout = "total_timeout", 504, Upstream, "The exchange took too long.";
+    ResponseHeadTooLarge = "response_head_too_large", 502, Upstream, "The backend's answer has a header that is too large.";
+    /// The answer was cut: its body ended early.
+    ResponseTruncated = "response_truncated", 502, Upstream, "The backend's answer was cut off.";
+    /// 101 without an upgrade asked for, or to another protocol.
+    UpgradeUnexpected = "upgrade_unexpected", 502, Upstream, "The backend switched protocols unasked.";
+}
+
+impl Failure {
+    /// Position in `CODES`; for counters kept in arrays.
+    pub fn index(self) -> usize {
+        match self {
+            Failure::RequestMalformed(_) => Self::COUNT - 2,
+            Failure::ResponseMalformed(_) => Self::COUNT - 1,
+            plain => Self::CODES.iter().position(|code| *code == plain.code()).expect("every failure has its code in the list"),
+        }
+    }
+
+    /// The error type of RFC 9209 section 2.3 for `Proxy-Status`.
+    pub fn proxy_status(self) -> &'static str {
+        match self {
+            Failure::NoRoute => "destination_not_found",
+            Failure::NoBackend => "destination_unavailable",
+            Failure::TooManyConnections | Failure::ResourcesExhausted => "connection_limit_reached",
+            Failure::Internal => "proxy_internal_error",
+            Failure::ConnectRefused => "connection_refused",
+            Failure::ConnectFailed => "destination_ip_unroutable",
+            Failure::ConnectTimeout => "connection_timeout",
+            Failure::UpstreamReset => "connection_terminated",
+            Failure::FirstByteTimeout | Failure::TotalTimeout => "http_response_timeout",
+            Failure::StallTimeout => "connection_read_timeout",
+            Failure::ResponseHeadTooLarge => "http_response_header_section_size",
+            Failure::ResponseTruncated => "http_response_incomplete",
+            Failure::UpgradeUnexpected => "http_upgrade_failed",
+            Failure::ResponseMalformed(_) => "http_protocol_error",
+            _ => "http_request_error",
+        }
+    }
+}
+
+impl Malformed {
+    pub fn says(self) -> &'static str {
+        match self {
+            Malformed::StartLine => "The first line is malformed.",
+            Malformed::Target => "The request target is malformed.",
+            Malformed::Version => "This HTTP version is not supported.",
+            Malformed::FieldName => "A field name is malformed.",
+            Malformed::FieldValue => "A field value has a byte that may not be there.",
+            Malformed::BareLineEnd => "A line does not end in CRLF.",
+            Malformed::Folded => "A field is folded over two lines.",
+            Malformed::BothFramings => "Content-Length and Transfer-Encoding may not stand together.",
+            Malformed::ContentLength => "Content-Length is malformed.",
+            Malformed::TransferEncoding => "Transfer-Encoding is malformed.",
+            Malformed::Host => "Host is missing, repeated, malformed, or not the one of the target.",
+            Malformed::Path => "The path has dot segments, an encoded NUL or a backslash.",
+            Malformed::ChunkSize => "A chunk size is malformed.",
+            Malformed::Chunk => "A chunk is malformed.",
+            Malformed::Trailers => "The trailer section is malformed.",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::ResponseMalformed(what) => write!(f, "{}: {}", self.code(), what.says()),
+            other => write!(f, "{}: {}", other.code(), other.says()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_indexes_agree_with_them() {
+        for (at, code) in Failure::CODES.iter().enumerate() {
+            assert_eq!(Failure::CODES.iter().position(|other| other == code), Some(at), "code {code}");
+        }
+        assert_eq!(Failure::CODES[Failure::Internal.index()], "internal");
+        assert_eq!(Failure::CODES[Failure::ResponseMalformed(Malformed::Host).index()], "response_malformed");
+    }
+}

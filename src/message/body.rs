@@ -1,0 +1,177 @@
+//! The body of a message: nothing, bytes at hand, or a source that is read as it comes.
+//!
+//! A source shows what it has read (`data`) and is told how much was used (`consume`), so that a relay between two connections
+//! copies nothing and holds one buffer. Whoever wants owned bytes (a cache, HTTP/2) pulls frames instead. Reading ahead is
+//! bounded by the source's own buffer: a slow reader costs that much and no more.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::fields::Fields;
+use crate::failure::Failure;
+
+/// What is left to read, where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    Exact(u64),
+    /// Chunked, or until the connection closes.
+    Unknown,
+}
+
+pub enum Frame {
+    Data(Bytes),
+    /// Once, after all data, and never empty.
+    Trailers(Fields),
+}
+
+/// A body that is read as it comes. Dropping it gives up the rest: the only form of cancellation.
+pub trait Source {
+    /// Content bytes left, those in `data` included.
+    fn length(&self) -> Length;
+
+    /// Reads more where `data` is empty. `true`: there is data; `false`: the body has ended, whole. An error ends it too, cut short.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>>;
+
+    /// What was read and not yet consumed, decoded.
+    fn data(&self) -> &[u8];
+
+    /// The first `n` bytes of `data` are done with.
+    fn consume(&mut self, n: usize);
+
+    /// The trailers, once the body has ended.
+    fn take_trailers(&mut self) -> Option<Fields> {
+        None
+    }
+
+    /// The next piece as an owned frame; `None` at the end. Sources that hold `Bytes` do it without the copy.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
+        match self.poll_fill(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(failure)) => Poll::Ready(Some(Err(failure))),
+            Poll::Ready(Ok(false)) => Poll::Ready(self.take_trailers().map(|trailers| Ok(Frame::Trailers(trailers)))),
+            Poll::Ready(Ok(true)) => {
+                let bytes = Bytes::copy_from_slice(self.data());
+                self.consume(bytes.len());
+                Poll::Ready(Some(Ok(Frame::Data(bytes))))
+            }
+        }
+    }
+}
+
+/// What follows an answer to its last byte: told what went out, closed once. Dropped without `complete`: the answer broke off.
+pub trait Ending {
+    /// Bytes of content handed to the client's socket.
+    fn sent(&mut self, bytes: u64);
+    /// Why the answer breaks off; the first reason counts.
+    fn broke(&mut self, failure: Failure);
+    /// The last byte was handed to the client's socket.
+    fn complete(self: Box<Self>);
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Source(Box<dyn Source>),
+}
+
+pub struct Body {
+    kind: Kind,
+    ending: Option<Box<dyn Ending>>,
+}
+
+impl Body {
+    pub fn empty() -> Body {
+        Body { kind: Kind::Empty, ending: None }
+    }
+
+    pub fn full(bytes: impl Into<Bytes>) -> Body {
+        let bytes = bytes.into();
+        Body { kind: if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) }, ending: None }
+    }
+
+    pub fn source(source: Box<dyn Source>) -> Body {
+        Body { kind: Kind::Source(source), ending: None }
+    }
+
+    pub fn with_ending(mut self, ending: Box<dyn Ending>) -> Body {
+        self.ending = Some(ending);
+        self
+    }
+
+    /// Whether there is certainly nothing to read.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.kind, Kind::Empty)
+    }
+
+    pub fn length(&self) -> Length {
+        match &self.kind {
+            Kind::Empty => Length::Exact(0),
+            Kind::Full(bytes) => Length::Exact(bytes.len() as u64),
+            Kind::Source(source) => source.length(),
+        }
+    }
+
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        match &mut self.kind {
+            Kind::Empty => Poll::Ready(Ok(false)),
+            Kind::Full(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
+            Kind::Source(source) => source.poll_fill(cx),
+        }
+    }
+
+    pub fn data(&self) -> &[u8] {
+        match &self.kind {
+            Kind::Empty => &[],
+            Kind::Full(bytes) => bytes,
+            Kind::Source(source) => source.data(),
+        }
+    }
+
+    pub fn consume(&mut self, n: usize) {
+        match &mut self.kind {
+            Kind::Empty => debug_assert_eq!(n, 0),
+            Kind::Full(bytes) => {
+                let _ = bytes.split_to(n);
+            }
+            Kind::Source(source) => source.consume(n),
+        }
+    }
+
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        match &mut self.kind {
+            Kind::Source(source) => source.take_trailers(),
+            _ => None,
+        }
+    }
+
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
+        match &mut self.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::Data(std::mem::take(bytes))))),
+            Kind::Source(source) => source.poll_frame(cx),
+        }
+    }
+
+    /// Bytes of content handed to the client's socket.
+    pub fn sent(&mut self, bytes: u64) {
+        if let Some(ending) = &mut self.ending {
+            ending.sent(bytes);
+        }
+    }
+
+    /// Why the answer breaks off.
+    pub fn broke(&mut self, failure: Failure) {
+        if let Some(ending) = &mut self.ending {
+            ending.broke(failure);
+        }
+    }
+
+    /// The last byte was handed to the client's socket.
+    pub fn complete(mut self) {
+        if let Some(ending) = self.ending.take() {
+            ending.complete();
+        }
+    }
+}

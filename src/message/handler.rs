@@ -1,0 +1,85 @@
+//! The door between a listener's protocol and the proxy: a request goes in, an answer comes out.
+//!
+//! `http1` and `http2` call a `Handler`; `proxy` is one. Neither knows the other's types.
+
+use std::any::Any;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::body::{Body, Ending};
+use super::head::Head;
+use crate::failure::Failure;
+use crate::io::Io;
+
+/// One client connection, as far as an exchange may know it.
+#[derive(Debug)]
+pub struct Conn {
+    /// Position in the registry of listener names that `app` keeps; stable over reloads.
+    pub listener: usize,
+    /// Who connected: the socket's peer.
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    /// TLS below: the scheme is https.
+    pub secure: bool,
+}
+
+/// What a listener grants its clients now. Asked for at each request, so that an old connection follows a reload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub write_timeout: Duration,
+    pub header_bytes: usize,
+    pub headers: usize,
+    /// The process is draining: this answer is the connection's last.
+    pub last: bool,
+}
+
+/// Answers requests. Dropping the future cancels the request; whatever it holds is released by `Drop`.
+pub trait Handler {
+    /// `arrived`: when the head's first byte was seen.
+    fn answer(&self, conn: &Rc<Conn>, arrived: Instant, head: Head, body: Body, interim: &mut dyn Interim) -> impl Future<Output = Answer>;
+
+    /// What the connection's listener grants at this moment.
+    fn terms(&self, conn: &Conn) -> Rc<Terms>;
+
+    /// A request that never became one: its head broke a rule or did not come in time. The answer closes the connection.
+    /// `target` is what could be read of it.
+    fn refuse(&self, conn: &Rc<Conn>, arrived: Instant, failure: Failure) -> Answer;
+}
+
+pub enum Answer {
+    Reply {
+        head: Head,
+        body: Body,
+    },
+    /// The backend has switched protocols: this head goes out, then bytes in both directions until both have ended.
+    Tunnel {
+        head: Head,
+        tunnel: Tunnel,
+    },
+}
+
+/// The upstream half of a tunnel. Dropping it closes the backend's connection.
+pub struct Tunnel {
+    pub io: Io,
+    /// What the backend sent behind its 101.
+    pub early: Bytes,
+    /// Without a byte in either direction for this long, the tunnel is closed.
+    pub idle_timeout: Duration,
+    pub ending: Option<Box<dyn Ending>>,
+    /// Holds the backend's slot for as long as the tunnel lives.
+    pub guard: Box<dyn Any>,
+}
+
+/// Sends 1xx answers ahead of the final one.
+pub trait Interim {
+    /// Resolves when the head was handed to the socket. Not to be called with 101.
+    fn send<'a>(&'a mut self, head: &'a Head) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
+}
