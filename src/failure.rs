@@ -13,7 +13,7 @@ pub enum Blame {
     Proxy,
 }
 
-/// What is wrong with the bytes of a message; the same rules hold in both directions (RFC 9112, DESIGN section 8).
+/// What is wrong with the bytes of a message; the same rules hold in both directions (RFC 9112).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Malformed {
     StartLine,
@@ -114,6 +114,8 @@ failures! {
     NoRoute = "no_route", 404, Proxy, "No route matches this request.";
     /// Every backend of the pool is out, or has weight 0.
     NoBackend = "no_backend", 503, Proxy, "No backend is available.";
+    /// The request came on a connection whose listener a reload has removed.
+    ListenerClosed = "listener_closed", 503, Proxy, "This listener is closed.";
     TooManyConnections = "too_many_connections", 503, Proxy, "Too many connections.";
     /// Out of file descriptors or local ports: never held against a backend.
     ResourcesExhausted = "resources_exhausted", 503, Proxy, "The proxy is out of resources.";
@@ -129,6 +131,11 @@ failures! {
     ResponseHeadTooLarge = "response_head_too_large", 502, Upstream, "The backend's answer has a header that is too large.";
     /// The answer was cut: its body ended early.
     ResponseTruncated = "response_truncated", 502, Upstream, "The backend's answer was cut off.";
+    /// One end of a tunnel was reset.
+    TunnelBroken = "tunnel_broken", 502, Downstream, "The tunnel broke.";
+    /// No byte in either direction for `timeout.tunnel`.
+    TunnelIdle = "tunnel_idle", 504, Proxy, "The tunnel was idle.";
+    TooManyInterims = "too_many_interims", 502, Upstream, "The backend sends interim answers without end.";
     /// 101 without an upgrade asked for, or to another protocol.
     UpgradeUnexpected = "upgrade_unexpected", 502, Upstream, "The backend switched protocols unasked.";
 }

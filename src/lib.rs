@@ -1,8 +1,11 @@
 //! Tidegate: a layer-7 load-balancing reverse proxy. The plan of the house is in `ARCHITECTURE.md`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests wait, block and start threads as they need"))]
+
 pub mod backend;
-pub mod balance;
 pub mod config;
 pub mod failure;
 pub mod io;
+pub mod lifecycle;
 pub mod message;
+pub mod telemetry;

@@ -1,1 +1,3 @@
+//! The exit code, and nothing else.
+
 fn main() {}

@@ -3,11 +3,37 @@
 //! Made only by `config::load`; whoever holds a `Config` may rely on what the field docs promise.
 //! It is compared field by field to tell what a reload changes, hence `PartialEq` everywhere.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+/// A closed set of words: the enum, and the one place where each word stands.
+macro_rules! words {
+    ($( #[$doc:meta] )* $name:ident { $( $variant:ident = $word:literal, )+ }) => {
+        $( #[$doc] )*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $( $variant, )+ }
+
+        impl $name {
+            /// Every word, in the order in which the reference lists them.
+            pub const WORDS: &'static [&'static str] = &[$( $word, )+];
+            pub const ALL: &'static [$name] = &[$( $name::$variant, )+];
+
+            /// As the file has it.
+            pub fn as_str(self) -> &'static str {
+                match self { $( $name::$variant => $word, )+ }
+            }
+
+            /// `None`: not one of `WORDS`.
+            pub fn of(word: &str) -> Option<$name> {
+                match word { $( $word => Some($name::$variant), )+ _ => None }
+            }
+        }
+    };
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -84,13 +110,14 @@ pub struct BackendSpec {
     pub weight: u32,
 }
 
-/// The word after `algorithm =`. The registry in `balance` makes a balancer of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    RoundRobin,
-    WeightedRoundRobin,
-    P2c,
-    LeastConnections,
+words! {
+    /// The word after `algorithm =`. The registry in `balance` makes a balancer of each.
+    Algorithm {
+        RoundRobin = "round_robin",
+        WeightedRoundRobin = "weighted_round_robin",
+        P2c = "p2c",
+        LeastConnections = "least_connections",
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -136,6 +163,52 @@ pub struct Route {
     pub strip_prefix: Option<String>,
 }
 
+impl Route {
+    /// How many predicates narrow it beyond host and path.
+    pub fn predicates(&self) -> usize {
+        usize::from(!self.methods.is_empty()) + self.headers.len() + self.queries.len() + self.cookies.len()
+    }
+
+    /// Where the route stands among all those that match a request, by the host and path patterns of its own that did:
+    /// the greatest wins. `host`: `None` where the route has no hosts.
+    pub fn specificity(&self, host: Option<&HostPattern>, path: &PathPattern) -> Specificity {
+        let host = match host {
+            None => HostRank::Any,
+            Some(HostPattern::Wildcard(suffix)) => HostRank::Wildcard(suffix.len()),
+            Some(HostPattern::Exact(_)) => HostRank::Exact,
+        };
+        let path = match path {
+            PathPattern::Prefix(prefix) => PathRank::Prefix(prefix.len()),
+            PathPattern::Exact(_) => PathRank::Exact,
+        };
+        Specificity { host, path, predicates: self.predicates(), priority: self.priority }
+    }
+}
+
+/// The order of precedence; `validate` refuses routes that tie, and the index of routes sorts by it. Fields count from the first:
+/// the host decides before the path, the path before the predicates, these before `priority`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Specificity {
+    pub host: HostRank,
+    pub path: PathRank,
+    pub predicates: usize,
+    pub priority: i32,
+}
+
+/// Of two wildcards that match one host, the longer is the closer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostRank {
+    Any,
+    Wildcard(usize),
+    Exact,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathRank {
+    Prefix(usize),
+    Exact,
+}
+
 /// What a route puts in place of its pool's timeouts; `None`: the pool's. `total`: `Some(None)` is unlimited.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RouteTimeouts {
@@ -160,6 +233,26 @@ pub enum PathPattern {
     Exact(String),
     /// `/api/*` is kept as `/api` and matches `/api`, `/api/` and `/api/x`, not `/apix`; `/*` is kept as the empty string.
     Prefix(String),
+}
+
+/// As the file has it.
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostPattern::Exact(host) => f.write_str(host),
+            HostPattern::Wildcard(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
+/// As the file has it.
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathPattern::Exact(path) => f.write_str(path),
+            PathPattern::Prefix(prefix) => write!(f, "{prefix}/*"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -201,18 +294,20 @@ pub struct Log {
     pub level: Level,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessFormat {
-    Off,
-    Json,
-    Combined,
+words! {
+    AccessFormat {
+        Json = "json",
+        Combined = "combined",
+        Off = "off",
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
+words! {
+    Level {
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
 }

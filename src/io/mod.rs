@@ -1,1 +1,24 @@
-pub struct Io;
+//! What one thread lends to those who run on it: byte streams, buffers, timers, the clock.
+//!
+//! Nothing here is shared between threads; a worker keeps the wheel and the clock going (`tick`).
+
+pub mod buffer;
+pub mod clock;
+pub mod stream;
+pub mod timer;
+
+pub use buffer::{Buffer, Scratch};
+pub use stream::Io;
+pub use timer::Timer;
+
+/// Keeps this thread's wheel and clock going. Runs until dropped.
+pub async fn tick() {
+    let mut every = tokio::time::interval(timer::TICK);
+    // A thread that was busy needs one tick now, not all it missed.
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        every.tick().await;
+        clock::refresh();
+        timer::advance();
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::fields::Fields;
 use crate::failure::Failure;
@@ -69,29 +69,25 @@ pub trait Ending {
     fn complete(self: Box<Self>);
 }
 
-enum Kind {
-    Empty,
-    Full(Bytes),
-    Source(Box<dyn Source>),
-}
-
+/// A body, and with an answer's body what follows it. Small, since it is handed from room to room.
+#[derive(Default)]
 pub struct Body {
-    kind: Kind,
+    source: Option<Box<dyn Source>>,
     ending: Option<Box<dyn Ending>>,
 }
 
 impl Body {
     pub fn empty() -> Body {
-        Body { kind: Kind::Empty, ending: None }
+        Body::default()
     }
 
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();
-        Body { kind: if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) }, ending: None }
+        if bytes.is_empty() { Body::empty() } else { Body::source(Box::new(Full(bytes))) }
     }
 
     pub fn source(source: Box<dyn Source>) -> Body {
-        Body { kind: Kind::Source(source), ending: None }
+        Body { source: Some(source), ending: None }
     }
 
     pub fn with_ending(mut self, ending: Box<dyn Ending>) -> Body {
@@ -101,56 +97,38 @@ impl Body {
 
     /// Whether there is certainly nothing to read.
     pub fn is_empty(&self) -> bool {
-        matches!(self.kind, Kind::Empty)
+        self.source.is_none()
     }
 
     pub fn length(&self) -> Length {
-        match &self.kind {
-            Kind::Empty => Length::Exact(0),
-            Kind::Full(bytes) => Length::Exact(bytes.len() as u64),
-            Kind::Source(source) => source.length(),
-        }
+        self.source.as_ref().map_or(Length::Exact(0), |source| source.length())
     }
 
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        match &mut self.kind {
-            Kind::Empty => Poll::Ready(Ok(false)),
-            Kind::Full(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
-            Kind::Source(source) => source.poll_fill(cx),
+        match &mut self.source {
+            Some(source) => source.poll_fill(cx),
+            None => Poll::Ready(Ok(false)),
         }
     }
 
     pub fn data(&self) -> &[u8] {
-        match &self.kind {
-            Kind::Empty => &[],
-            Kind::Full(bytes) => bytes,
-            Kind::Source(source) => source.data(),
-        }
+        self.source.as_ref().map_or(&[], |source| source.data())
     }
 
     pub fn consume(&mut self, n: usize) {
-        match &mut self.kind {
-            Kind::Empty => debug_assert_eq!(n, 0),
-            Kind::Full(bytes) => {
-                let _ = bytes.split_to(n);
-            }
-            Kind::Source(source) => source.consume(n),
+        if let Some(source) = &mut self.source {
+            source.consume(n);
         }
     }
 
     pub fn take_trailers(&mut self) -> Option<Fields> {
-        match &mut self.kind {
-            Kind::Source(source) => source.take_trailers(),
-            _ => None,
-        }
+        self.source.as_mut().and_then(|source| source.take_trailers())
     }
 
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
-        match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::Data(std::mem::take(bytes))))),
-            Kind::Source(source) => source.poll_frame(cx),
+        match &mut self.source {
+            Some(source) => source.poll_frame(cx),
+            None => Poll::Ready(None),
         }
     }
 
@@ -173,5 +151,31 @@ impl Body {
         if let Some(ending) = self.ending.take() {
             ending.complete();
         }
+    }
+}
+
+/// Bytes at hand.
+struct Full(Bytes);
+
+impl Source for Full {
+    fn length(&self) -> Length {
+        Length::Exact(self.0.len() as u64)
+    }
+
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        Poll::Ready(Ok(!self.0.is_empty()))
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.0.advance(n);
+    }
+
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
+        let bytes = std::mem::take(&mut self.0);
+        Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
     }
 }

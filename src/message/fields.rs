@@ -1,7 +1,11 @@
 //! Header or trailer fields: one arena of bytes, spans into it, and edits appended behind.
 //!
 //! A field is two spans and a number: names that the proxy itself acts on are recognised once, when the field is added, so that
-//! every later question ("is there a Connection field?") compares small integers. Name case and order are kept as received.
+//! every later question ("is there a Connection field?") compares small integers, and one for a name that never came is a bit
+//! test. Name case and order are kept as received.
+//!
+//! Most fields lie in the arena as a whole line, `name: value` with its CRLF: those that came so over HTTP/1, and those appended
+//! here. An HTTP/1 writer then copies runs of lines instead of putting each together from four pieces; nobody else has to care.
 
 use std::ops::Range;
 
@@ -30,6 +34,7 @@ names! {
     Date = "date",
     Host = "host",
     Vary = "vary",
+    Proxy = "proxy",
     Accept = "accept",
     Cookie = "cookie",
     Expect = "expect",
@@ -60,9 +65,8 @@ names! {
 }
 
 /// For each length, where the known names of that length begin in `KNOWN` (which is ordered by length).
-const LONGEST: usize = 19;
-const BY_LENGTH: [(u8, u8); LONGEST + 1] = {
-    let mut table = [(0u8, 0u8); LONGEST + 1];
+const BY_LENGTH: [(u8, u8); Name::LONGEST + 1] = {
+    let mut table = [(0u8, 0u8); Name::LONGEST + 1];
     let mut at = 0;
     while at < KNOWN.len() {
         let length = KNOWN[at].1.len();
@@ -76,19 +80,99 @@ const BY_LENGTH: [(u8, u8); LONGEST + 1] = {
     table
 };
 
+/// First and last bytes of a name, overlapping where it is short: all of it, up to sixteen bytes. Case is folded by the one bit in
+/// which letters differ; of the bytes that a field name may have, no other two become the same letter, digit or hyphen.
+const fn key(name: &[u8]) -> (u64, u64) {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64),
+            _ => match name {
+                [one, .., last] => (u16::from_le_bytes([*one, name[1]]) as u64, *last as u64),
+                _ => (0, 0),
+            },
+        },
+    };
+    (first | FOLD, last | FOLD)
+}
+
+const KEYS: [(u64, u64); KNOWN.len()] = {
+    let mut keys = [(0, 0); KNOWN.len()];
+    let mut at = 0;
+    while at < KNOWN.len() {
+        keys[at] = key(KNOWN[at].1.as_bytes());
+        at += 1;
+    }
+    keys
+};
+
 impl Name {
-    /// The known name that these bytes spell, in any case.
+    /// No known name is longer than this.
+    pub const LONGEST: usize = 19;
+
+    /// The known name that these bytes (of a valid field name) spell, in any case.
     pub fn of(bytes: &[u8]) -> Name {
-        if bytes.len() > LONGEST {
-            return Name::Other;
-        }
-        let (from, to) = BY_LENGTH[bytes.len()];
-        for (name, text) in &KNOWN[from as usize..to as usize] {
-            if bytes.eq_ignore_ascii_case(text.as_bytes()) {
-                return *name;
+        let Some((from, to)) = BY_LENGTH.get(bytes.len()) else { return Name::Other };
+        let key = key(bytes);
+        for at in *from as usize..*to as usize {
+            let (name, text) = KNOWN[at];
+            if KEYS[at] == key && (bytes.len() <= 16 || bytes.eq_ignore_ascii_case(text.as_bytes())) {
+                return name;
             }
         }
         Name::Other
+    }
+
+    /// Whether these bytes (of a valid field name) spell a known name but for underscores in place of hyphens.
+    pub fn is_mimicked_by(bytes: &[u8]) -> bool {
+        // `key` turns an underscore, and nothing else, into this. It sees all of a name up to sixteen bytes.
+        const UNDERSCORES: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        let has_one = |word: u64| (word ^ UNDERSCORES).wrapping_sub(EACH) & !(word ^ UNDERSCORES) & (EACH * 0x80) != 0;
+        let (first, last) = key(bytes);
+        if bytes.len() > Name::LONGEST || (bytes.len() <= 16 && !has_one(first) && !has_one(last)) || !bytes.contains(&b'_') {
+            return false;
+        }
+        let as_hyphens: Vec<u8> = bytes.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+        Name::of(&as_hyphens) != Name::Other
+    }
+
+    /// As a member of a `Names`; `Other` has a bit too.
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+}
+
+/// A set of names, `Other` being one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Names(u64);
+
+impl Names {
+    pub const fn of(names: &[Name]) -> Names {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < names.len() {
+            bits |= names[at].bit();
+            at += 1;
+        }
+        Names(bits)
+    }
+
+    pub const fn contains(self, name: Name) -> bool {
+        self.0 & name.bit() != 0
+    }
+
+    pub const fn with(self, name: Name) -> Names {
+        Names(self.0 | name.bit())
+    }
+
+    pub const fn without(self, name: Name) -> Names {
+        Names(self.0 & !name.bit())
+    }
+
+    pub const fn overlaps(self, others: Names) -> bool {
+        self.0 & others.0 != 0
     }
 }
 
@@ -100,16 +184,33 @@ pub struct Span {
 }
 
 impl Span {
+    pub fn end(self) -> usize {
+        self.at as usize + self.len as usize
+    }
+
     pub fn range(self) -> Range<usize> {
-        self.at as usize..self.at as usize + self.len as usize
+        self.at as usize..self.end()
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Field {
     known: Name,
+    /// Name and value are two parts of a whole line in the arena.
+    line: bool,
     name: Span,
     value: Span,
+}
+
+/// How a field's bytes lie in the arena.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// `name: value` and CRLF, in one stretch.
+    Line(Range<usize>),
+    Apart {
+        name: Span,
+        value: Span,
+    },
 }
 
 /// Fields in order, with repetitions.
@@ -117,11 +218,23 @@ struct Field {
 pub struct Fields {
     arena: Vec<u8>,
     list: Vec<Field>,
+    /// Names that may be in the list: none is missing here, some may have been edited away since.
+    seen: Names,
 }
 
 impl Fields {
     pub fn with_capacity(bytes: usize, fields: usize) -> Fields {
-        Fields { arena: Vec::with_capacity(bytes), list: Vec::with_capacity(fields) }
+        Fields { arena: Vec::with_capacity(bytes), list: Vec::with_capacity(fields), seen: Names::default() }
+    }
+
+    /// Forgets everything but its room. `false`: there is too much of it to be kept.
+    pub fn clear_for_reuse(&mut self) -> bool {
+        const ARENA_BYTES_MAX: usize = 8 << 10;
+        const FIELDS_MAX: usize = 128;
+        self.arena.clear();
+        self.list.clear();
+        self.seen = Names::default();
+        self.arena.capacity() <= ARENA_BYTES_MAX && self.list.capacity() <= FIELDS_MAX
     }
 
     pub fn len(&self) -> usize {
@@ -140,12 +253,13 @@ impl Fields {
     /// The first value under this name.
     pub fn get(&self, name: Name) -> Option<&[u8]> {
         debug_assert_ne!(name, Name::Other, "ask for an unknown name with `find`");
-        self.list.iter().find(|field| field.known == name).map(|field| self.bytes(field.value))
+        self.get_all(name).next()
     }
 
     /// All values under this name, in order.
-    pub fn get_all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
-        self.list.iter().filter(move |field| field.known == name).map(|field| self.bytes(field.value))
+    pub fn get_all(&self, name: Name) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let list = if self.seen.contains(name) { &self.list[..] } else { &[] };
+        list.iter().filter(move |field| field.known == name).map(|field| self.bytes(field.value))
     }
 
     /// All values under a name in any case, known or not.
@@ -157,27 +271,65 @@ impl Fields {
     }
 
     pub fn contains(&self, name: Name) -> bool {
-        self.list.iter().any(|field| field.known == name)
+        self.seen.contains(name) && self.list.iter().any(|field| field.known == name)
+    }
+
+    /// Whether fields of these names may be there: certainly not where it says no. Costs one instruction, not a walk.
+    pub fn may_have(&self, names: Names) -> bool {
+        self.seen.overlaps(names)
     }
 
     /// The members of a comma-separated list over all fields of this name, blanks trimmed, empty members left out.
-    pub fn members(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+    pub fn members(&self, name: Name) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.get_all(name).flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     }
 
     /// Adds a field behind the others. The caller vouches for its bytes.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
-        let known = Name::of(name);
-        let name = self.keep(name);
-        let value = self.keep(value);
-        self.list.push(Field { known, name, value });
+        self.append_line(Name::of(name), name, value);
     }
 
     /// Adds a known field behind the others, name in lower case.
     pub fn append_known(&mut self, known: Name, value: &[u8]) {
+        self.append_line(known, known.as_str().as_bytes(), value);
+    }
+
+    /// Adds a known field whose line is at hand: its name as `Name::as_str` has it, `: `, value, CRLF.
+    pub fn append_ready(&mut self, known: Name, line: &[u8]) {
+        let whole = self.keep(line);
+        let len = known.as_str().len() as u32;
+        let name = Span { at: whole.at, len };
+        let value = Span { at: whole.at + len + 2, len: whole.len - len - 4 };
+        debug_assert_eq!([known.as_str().as_bytes(), b": ", self.bytes(value), b"\r\n"].concat(), line);
+        self.push(Field { known, line: true, name, value });
+    }
+
+    /// Adds a known field with a value that stands elsewhere in this arena.
+    pub fn append_copy(&mut self, known: Name, value: Span) {
         let name = self.keep(known.as_str().as_bytes());
+        self.arena.extend_from_slice(b": ");
+        let at = self.arena.len() as u32;
+        self.arena.extend_from_within(value.range());
+        self.arena.extend_from_slice(b"\r\n");
+        self.push(Field { known, line: true, name, value: Span { at, ..value } });
+    }
+
+    fn append_line(&mut self, known: Name, name: &[u8], value: &[u8]) {
+        self.arena.reserve(name.len() + value.len() + 4);
+        let name = self.keep(name);
+        self.arena.extend_from_slice(b": ");
         let value = self.keep(value);
-        self.list.push(Field { known, name, value });
+        self.arena.extend_from_slice(b"\r\n");
+        self.push(Field { known, line: true, name, value });
+    }
+
+    /// Adds all fields of `others` behind these.
+    pub fn extend(&mut self, others: &Fields) {
+        let base = self.arena.len() as u32;
+        self.arena.extend_from_slice(&others.arena);
+        let moved = |span: Span| Span { at: span.at + base, ..span };
+        self.list.extend(others.list.iter().map(|field| Field { name: moved(field.name), value: moved(field.value), ..*field }));
+        self.seen = Names(self.seen.0 | others.seen.0);
     }
 
     /// Puts one field in place of all of this name (in any case).
@@ -187,13 +339,22 @@ impl Fields {
     }
 
     pub fn remove(&mut self, name: Name) {
-        self.list.retain(|field| field.known != name);
+        self.remove_all(Names::of(&[name]));
+    }
+
+    /// Removes every field whose name is in the set.
+    pub fn remove_all(&mut self, names: Names) {
+        if self.seen.overlaps(names) {
+            self.list.retain(|field| !names.contains(field.known));
+            self.seen = Names(self.seen.0 & !names.0);
+        }
     }
 
     pub fn remove_named(&mut self, name: &[u8]) {
-        let known = Name::of(name);
-        let arena = &self.arena;
-        self.list.retain(|field| field.known != known || (known == Name::Other && !arena[field.name.range()].eq_ignore_ascii_case(name)));
+        match Name::of(name) {
+            Name::Other => self.retain(|known, other, _| known != Name::Other || !other.eq_ignore_ascii_case(name)),
+            known => self.remove(known),
+        }
     }
 
     /// Keeps the fields for which `keep` says so.
@@ -216,10 +377,33 @@ impl Fields {
         &self.arena[span.range()]
     }
 
-    /// Adds a field whose bytes are in the arena already.
-    pub fn append_spans(&mut self, name: Span, value: Span) {
-        let known = Name::of(self.bytes(name));
-        self.list.push(Field { known, name, value });
+    /// Adds a field whose bytes are in the arena, or will be before anybody asks for them. `line`: see `Layout::Line`.
+    pub fn append_spans(&mut self, known: Name, name: Span, value: Span, line: bool) {
+        self.push(Field { known, line, name, value });
+    }
+
+    /// Puts what the spans point into in front of an arena that is empty yet, with room for some edits behind.
+    pub fn fill(&mut self, bytes: &[u8], room: usize) {
+        debug_assert!(self.arena.is_empty(), "spans count from the beginning of the arena");
+        self.arena.reserve(bytes.len() + room);
+        self.arena.extend_from_slice(bytes);
+    }
+
+    /// For each field in order, where it is in `arena`.
+    pub fn layout(&self) -> impl Iterator<Item = (Name, Layout)> {
+        self.list.iter().map(|field| {
+            let Field { known, line, name, value } = *field;
+            (known, if line { Layout::Line(name.at as usize..value.end() + 2) } else { Layout::Apart { name, value } })
+        })
+    }
+
+    pub fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    fn push(&mut self, field: Field) {
+        self.seen = self.seen.with(field.known);
+        self.list.push(field);
     }
 }
 
@@ -230,12 +414,39 @@ mod tests {
     #[test]
     fn every_known_name_is_recognised_in_any_case() {
         for (name, text) in KNOWN {
+            assert!((*name as u8) < 64, "a set of names is 64 bits");
             assert_eq!(Name::of(text.as_bytes()), *name, "{text}");
             assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), *name, "{text}");
         }
-        for other in ["", "x", "hosts", "x-forwarded-foo", "a-name-that-is-longer-than-all-of-them"] {
+        for other in [
+            "",
+            "x",
+            "t",
+            "ta",
+            "hosts",
+            "Hosu",
+            "x-forwarded-foo",
+            "transfer_encoding",
+            "transferqencoding",
+            "a-name-that-is-longer-than-all",
+        ] {
             assert_eq!(Name::of(other.as_bytes()), Name::Other, "{other}");
         }
+    }
+
+    #[test]
+    fn underscores_in_place_of_hyphens_are_seen_through() {
+        for (_, text) in KNOWN {
+            assert!(!Name::is_mimicked_by(text.as_bytes()), "{text}");
+            let spelled = text.to_ascii_uppercase().replace('-', "_");
+            assert_eq!(Name::is_mimicked_by(spelled.as_bytes()), text.contains('-'), "{spelled}");
+        }
+        for other in
+            ["", "_", "a_b", "under_score", "x_forwarded_foo", "x-forwarded-for-", "transfer_encodings", "a_name_longer_than_all_known"]
+        {
+            assert!(!Name::is_mimicked_by(other.as_bytes()), "{other}");
+        }
+        assert!(Name::is_mimicked_by(b"x-forwarded_for"));
     }
 
     #[test]

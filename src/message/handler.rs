@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::body::{Body, Ending};
+use super::forwarding::Hop;
 use super::head::Head;
 use crate::failure::Failure;
 use crate::io::Io;
 
-/// One client connection, as far as an exchange may know it.
+/// One client connection, as far as an exchange may know it. Boxed in an `Rc` by the listener's protocol; idle ones should be small.
 #[derive(Debug)]
 pub struct Conn {
     /// Position in the registry of listener names that `app` keeps; stable over reloads.
@@ -26,6 +27,14 @@ pub struct Conn {
     pub local: SocketAddr,
     /// TLS below: the scheme is https.
     pub secure: bool,
+    /// What backends are told of it.
+    pub hop: Hop,
+}
+
+impl Conn {
+    pub fn new(listener: usize, peer: SocketAddr, local: SocketAddr, secure: bool) -> Conn {
+        Conn { listener, peer, local, secure, hop: Hop::new(peer, local, secure) }
+    }
 }
 
 /// What a listener grants its clients now. Asked for at each request, so that an old connection follows a reload.
@@ -39,6 +48,22 @@ pub struct Terms {
     pub headers: usize,
     /// The process is draining: this answer is the connection's last.
     pub last: bool,
+}
+
+impl Terms {
+    /// For a connection that may finish what it has begun and nothing else.
+    pub fn last() -> Terms {
+        let soon = Duration::from_secs(10);
+        Terms {
+            header_timeout: soon,
+            body_timeout: soon,
+            idle_timeout: Duration::ZERO,
+            write_timeout: soon,
+            header_bytes: 32 << 10,
+            headers: 100,
+            last: true,
+        }
+    }
 }
 
 /// Answers requests. Dropping the future cancels the request; whatever it holds is released by `Drop`.
@@ -62,7 +87,7 @@ pub enum Answer {
     /// The backend has switched protocols: this head goes out, then bytes in both directions until both have ended.
     Tunnel {
         head: Head,
-        tunnel: Tunnel,
+        tunnel: Box<Tunnel>,
     },
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Invariant: a request head that left a codec has a target in origin-form (or `*`), and an authority that agrees with Host.
 
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
 use super::fields::{Fields, Name, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,44 +70,112 @@ impl Method {
 
 #[derive(Debug, Clone, Copy)]
 enum Start {
-    Request { method: Method, name: Span, target: Span, authority: Span },
+    Request { method: Method, name: Span, target: Span, received: Span, authority: Span },
     Response { status: u16, reason: Span },
 }
 
-/// A start line with fields. Which of the two kinds it is, is known where it is used: asking a response for its target is a bug
-/// and panics in debug builds only (it answers with nothing in others).
-#[derive(Debug, Clone)]
+/// A start line with fields. Which of the two kinds it is, is known where it is used: a response asked for its target answers with
+/// nothing.
+///
+/// A head is one pointer, since it is handed from room to room; what it points to is lent by the thread and used again.
+#[derive(Debug)]
 pub struct Head {
+    /// `None` only while it is dropped.
+    parts: Option<Box<Parts>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Parts {
     start: Start,
     pub version: Version,
     pub fields: Fields,
 }
 
+/// Heads kept per thread for reuse.
+const KEPT_MAX: usize = 256;
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "what is kept is the allocation")]
+    static KEPT: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Deref for Head {
+    type Target = Parts;
+
+    #[inline]
+    fn deref(&self) -> &Parts {
+        self.parts.as_deref().expect("only `drop` takes them")
+    }
+}
+
+impl DerefMut for Head {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Parts {
+        self.parts.as_deref_mut().expect("only `drop` takes them")
+    }
+}
+
+impl Clone for Head {
+    fn clone(&self) -> Head {
+        Head { parts: self.parts.clone() }
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        let Some(mut parts) = self.parts.take() else { return };
+        if parts.fields.clear_for_reuse() {
+            // The thread may be ending, its shelf gone already: then the head is simply freed.
+            let _ = KEPT.try_with(|kept| {
+                let kept = &mut *kept.borrow_mut();
+                if kept.len() < KEPT_MAX {
+                    kept.push(parts);
+                }
+            });
+        }
+    }
+}
+
 impl Head {
-    /// A request. `target`: origin-form or `*`. `authority`: the host, with its port if it has one.
-    pub fn request(method: &[u8], target: &[u8], authority: &[u8], version: Version) -> Head {
-        let mut fields = Fields::with_capacity(512, 16);
-        let name = fields.keep(method);
-        let target = fields.keep(target);
-        let authority = fields.keep(authority);
-        Head::request_spans(fields, name, target, authority, version)
+    /// An empty head for a codec to fill: fields first, then `begin_request` or `begin_response`.
+    pub fn blank() -> Head {
+        let kept = KEPT.with_borrow_mut(Vec::pop);
+        let parts = kept.unwrap_or_else(|| {
+            let start = Start::Response { status: 0, reason: Span::default() };
+            Box::new(Parts { start, version: Version::Http11, fields: Fields::with_capacity(1024, 24) })
+        });
+        Head { parts: Some(parts) }
     }
 
-    /// The same for a codec whose arena holds the bytes already.
-    pub fn request_spans(fields: Fields, name: Span, target: Span, authority: Span, version: Version) -> Head {
-        let method = Method::of(fields.bytes(name));
-        Head { start: Start::Request { method, name, target, authority }, version, fields }
+    /// A request. `target`: origin-form or `*`. `authority`: the host, with its port if it has one.
+    pub fn request(method: &[u8], target: &[u8], authority: &[u8], version: Version) -> Head {
+        let mut head = Head::blank();
+        let name = head.fields.keep(method);
+        let target = head.fields.keep(target);
+        let authority = head.fields.keep(authority);
+        head.begin_request(name, target, authority, version);
+        head
+    }
+
+    /// Makes it a request whose bytes are in the arena already.
+    pub fn begin_request(&mut self, name: Span, target: Span, authority: Span, version: Version) {
+        let method = Method::of(self.fields.bytes(name));
+        self.start = Start::Request { method, name, target, received: target, authority };
+        self.version = version;
     }
 
     /// An answer. The reason phrase may be empty.
     pub fn response(status: u16, reason: &[u8], version: Version) -> Head {
-        let mut fields = Fields::with_capacity(512, 16);
-        let reason = fields.keep(reason);
-        Head::response_spans(fields, status, reason, version)
+        let mut head = Head::blank();
+        let reason = head.fields.keep(reason);
+        head.begin_response(status, reason, version);
+        head
     }
 
-    pub fn response_spans(fields: Fields, status: u16, reason: Span, version: Version) -> Head {
-        Head { start: Start::Response { status, reason }, version, fields }
+    /// Makes it an answer whose bytes are in the arena already.
+    pub fn begin_response(&mut self, status: u16, reason: Span, version: Version) {
+        self.start = Start::Response { status, reason };
+        self.version = version;
     }
 
     pub fn method(&self) -> Method {
@@ -129,6 +200,14 @@ impl Head {
         }
     }
 
+    /// The target as it came, whatever `set_target` made of it.
+    pub fn received_target(&self) -> &[u8] {
+        match self.start {
+            Start::Request { received, .. } => self.fields.bytes(received),
+            Start::Response { .. } => b"",
+        }
+    }
+
     /// The part of the target before any `?`.
     pub fn path(&self) -> &[u8] {
         let target = self.target();
@@ -147,6 +226,14 @@ impl Head {
         match self.start {
             Start::Request { authority, .. } => self.fields.bytes(authority),
             Start::Response { .. } => b"",
+        }
+    }
+
+    /// Where the authority is in the arena of the fields.
+    pub fn authority_span(&self) -> Span {
+        match self.start {
+            Start::Request { authority, .. } => authority,
+            Start::Response { .. } => Span::default(),
         }
     }
 

@@ -1,14 +1,18 @@
 //! What passes through the doors between rooms: heads, bodies, and the one trait that answers a request.
 //!
-//! Nothing here knows a protocol version's wire form, a socket or a room; `http1` (and `http2` one day) fill these shapes,
-//! `proxy` reads and edits them.
+//! Nothing here knows a protocol version's wire form (but for the hint that `fields` keeps), a socket or a room; `http1` (and
+//! `http2` one day) fill these shapes, `proxy` reads and edits them.
 
+pub mod authority;
 pub mod body;
 pub mod fields;
+pub mod forwarding;
 pub mod handler;
 pub mod head;
+pub mod path;
 
+pub use authority::Authority;
 pub use body::{Body, Ending, Frame, Length, Source};
-pub use fields::{Fields, Name};
+pub use fields::{Fields, Name, Names};
 pub use handler::{Answer, Conn, Handler, Interim, Terms, Tunnel};
 pub use head::{Head, Method, Version};

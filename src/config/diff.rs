@@ -1,0 +1,348 @@
+//! What a reload changes: the lines of its report, and what it cannot change without a restart.
+//!
+//! Both configurations are laid out as things with keys and values, named as a person would, and the layouts are compared: there
+//! is one place to think of a new key, and no comparison of its own to forget.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::model::{
+    Action, Admin, BackendSpec, Config, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Route, RouteTimeouts, Server,
+};
+use super::value::Size;
+
+/// The differences, in the order of the report: `added`, `changed`, `removed`, and apart from these what waits for a restart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// `pool app`, `pool app: backend 10.0.0.1:8080`
+    pub added: Vec<String>,
+    /// `pool app: algorithm p2c -> round_robin`
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    /// `server: workers 2 -> 4`: written, but not in force until the process starts again.
+    pub needs_restart: Vec<String>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty() && self.needs_restart.is_empty()
+    }
+}
+
+/// One line per difference; `nothing changed` where there is none.
+impl Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing changed");
+        }
+        let kinds =
+            [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed), ("needs a restart:", &self.needs_restart)];
+        let lines = kinds.into_iter().flat_map(|(kind, lines)| lines.iter().map(move |line| (kind, line)));
+        for (at, (kind, line)) in lines.enumerate() {
+            let end = if at == 0 { "" } else { "\n" };
+            write!(f, "{end}{kind} {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// From `old`, in force, to `new`.
+pub fn diff(old: &Config, new: &Config) -> Changes {
+    let (old, new) = (layout(old), layout(new));
+    let mut changes = Changes::default();
+    let before = index(&old);
+    let after = index(&new);
+    for thing in &new {
+        match before.get(thing.name.as_str()) {
+            Some(old) => compare(old, thing, &mut changes),
+            None if thing.live => changes.added.push(thing.name.clone()),
+            None => changes.needs_restart.push(format!("{} added", thing.name)),
+        }
+    }
+    for thing in &old {
+        if !after.contains_key(thing.name.as_str()) {
+            match thing.live {
+                true => changes.removed.push(thing.name.clone()),
+                false => changes.needs_restart.push(format!("{} removed", thing.name)),
+            }
+        }
+    }
+    changes
+}
+
+fn compare(old: &Thing, new: &Thing, changes: &mut Changes) {
+    let index = |thing: &Thing| -> HashMap<String, String> { thing.keys.iter().map(|key| (key.name.clone(), key.value.clone())).collect() };
+    let (before, after) = (index(old), index(new));
+    for Key { name, value, shown } in &new.keys {
+        let subject = format!("{}: {name}", new.name);
+        match before.get(name) {
+            None => changes.added.push(subject),
+            Some(was) if was == value => {}
+            Some(was) => {
+                let line = if *shown { format!("{subject} {was} -> {value}") } else { subject };
+                if new.live && name != NEEDS_RESTART { &mut changes.changed } else { &mut changes.needs_restart }.push(line);
+            }
+        }
+    }
+    let gone = old.keys.iter().filter(|key| !after.contains_key(&key.name));
+    changes.removed.extend(gone.map(|key| format!("{}: {}", new.name, key.name)));
+}
+
+/// The one key that waits for a restart in a table that is otherwise changed live.
+const NEEDS_RESTART: &str = "workers";
+
+/// A table of the configuration as the report names it.
+struct Thing {
+    name: String,
+    /// Whether it can be added, changed and removed while the process runs.
+    live: bool,
+    /// A key that is only on one side is itself something added or removed: a backend.
+    keys: Vec<Key>,
+}
+
+struct Key {
+    name: String,
+    value: String,
+    /// Header fields, cookies and bodies may carry secrets, and the report goes to the log: of these only the key is told.
+    shown: bool,
+}
+
+impl Key {
+    fn shown(name: impl Into<String>, value: String) -> Key {
+        Key { name: name.into(), value, shown: true }
+    }
+
+    fn hidden(name: &str, value: String) -> Key {
+        Key { name: name.to_owned(), value, shown: false }
+    }
+}
+
+fn index(things: &[Thing]) -> HashMap<&str, &Thing> {
+    things.iter().map(|thing| (thing.name.as_str(), thing)).collect()
+}
+
+fn thing(name: impl Into<String>, keys: Vec<(&str, String)>) -> Thing {
+    Thing { name: name.into(), live: true, keys: keys.into_iter().map(|(name, value)| Key::shown(name, value)).collect() }
+}
+
+// Taken apart field by field, without `..`: a field that is new does not compile until it is laid out.
+
+fn layout(config: &Config) -> Vec<Thing> {
+    let Config { server, listeners, pools, routes, admin, log } = config;
+    let mut things = vec![self::server(server)];
+    things.extend(listeners.iter().map(listener));
+    things.extend(pools.iter().map(pool));
+    things.extend(routes.iter().map(route));
+    things.extend(admin.iter().map(|Admin { address }| Thing { live: false, ..thing("admin", vec![("address", address.to_string())]) }));
+    things.push(self::log(log));
+    things
+}
+
+fn server(Server { workers, drain_delay, drain_timeout }: &Server) -> Thing {
+    let keys = vec![("workers", workers.to_string()), ("drain_delay", time(*drain_delay)), ("drain_timeout", time(*drain_timeout))];
+    thing("server", keys)
+}
+
+fn log(Log { access, access_file, level }: &Log) -> Thing {
+    let file = access_file.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+    thing("log", vec![("access", access.as_str().to_owned()), ("access_file", file), ("level", level.as_str().to_owned())])
+}
+
+fn listener(listener: &Listener) -> Thing {
+    let Listener { name, addresses, trusted_proxies, timeout, limits } = listener;
+    let ListenTimeouts { header, body, idle, write } = timeout;
+    let ListenLimits { header_bytes, headers, body: body_limit, connections } = limits;
+    let keys = vec![
+        ("address", list(addresses)),
+        ("trusted_proxies", list(trusted_proxies)),
+        ("timeout.header", time(*header)),
+        ("timeout.body", time(*body)),
+        ("timeout.idle", time(*idle)),
+        ("timeout.write", time(*write)),
+        ("limits.header_bytes", Size(*header_bytes as u64).to_string()),
+        ("limits.headers", headers.to_string()),
+        ("limits.body", size(*body_limit)),
+        ("limits.connections", connections.to_string()),
+    ];
+    thing(format!("listener {name}"), keys)
+}
+
+fn pool(pool: &Pool) -> Thing {
+    let Pool { name, algorithm, backends, timeout, idle_connections } = pool;
+    let PoolTimeouts { connect, first_byte, stall, tunnel, idle, total } = timeout;
+    let keys = vec![
+        ("algorithm", algorithm.as_str().to_owned()),
+        ("timeout.connect", time(*connect)),
+        ("timeout.first_byte", time(*first_byte)),
+        ("timeout.stall", time(*stall)),
+        ("timeout.tunnel", time(*tunnel)),
+        ("timeout.idle", time(*idle)),
+        ("timeout.total", time_or_none(*total)),
+        ("idle_connections", idle_connections.to_string()),
+    ];
+    let mut thing = thing(format!("pool {name}"), keys);
+    let backend = |BackendSpec { address, weight }: &BackendSpec| Key::shown(format!("backend {address}"), format!("weight {weight}"));
+    thing.keys.extend(backends.iter().map(backend));
+    thing
+}
+
+fn route(route: &Route) -> Thing {
+    let Route {
+        name,
+        listeners,
+        hosts,
+        paths,
+        methods,
+        headers,
+        queries,
+        cookies,
+        priority,
+        action,
+        timeout,
+        body_limit,
+        request_headers,
+        response_headers,
+        strip_prefix,
+    } = route;
+    let RouteTimeouts { connect, first_byte, stall, tunnel, total } = timeout;
+    let or_pool = |duration: &Option<Duration>| duration.map_or("the pool's".to_owned(), time);
+    let keys = vec![
+        ("listen", list(listeners)),
+        ("host", list(hosts)),
+        ("path", list(paths)),
+        ("method", list(methods)),
+        ("priority", priority.to_string()),
+        ("action", self::action(action)),
+        ("timeout.connect", or_pool(connect)),
+        ("timeout.first_byte", or_pool(first_byte)),
+        ("timeout.stall", or_pool(stall)),
+        ("timeout.tunnel", or_pool(tunnel)),
+        ("timeout.total", total.map_or("the pool's".to_owned(), time_or_none)),
+        ("limits.body", body_limit.map_or("the listener's".to_owned(), size)),
+        ("rewrite.strip_prefix", strip_prefix.clone().unwrap_or_else(|| "none".to_owned())),
+    ];
+    let mut thing = thing(format!("route {name}"), keys);
+    // Debug forms: they are compared, never shown, so exact beats pretty.
+    thing.keys.extend([
+        Key::hidden("header", format!("{headers:?}")),
+        Key::hidden("query", format!("{queries:?}")),
+        Key::hidden("cookie", format!("{cookies:?}")),
+        Key::hidden("request_headers", format!("{request_headers:?}")),
+        Key::hidden("response_headers", format!("{response_headers:?}")),
+    ]);
+    if let Action::Respond { body, .. } = action {
+        thing.keys.push(Key::hidden("respond.body", body.clone()));
+    }
+    thing
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Pool(pool) => format!("pool {pool}"),
+        Action::Redirect { to, status } => format!("redirect {status} to {to}"),
+        Action::Respond { status, content_type, .. } => format!("respond {status} {content_type}"),
+    }
+}
+
+fn list<T: Display>(values: &[T]) -> String {
+    match values {
+        [] => "none".to_owned(),
+        values => values.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn time(duration: Duration) -> String {
+    // Jiff's own form is the one that the file is read in; a configuration holds no duration above a year.
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
+}
+
+fn time_or_none(duration: Option<Duration>) -> String {
+    duration.map_or("none".to_owned(), time)
+}
+
+fn size(bytes: Option<u64>) -> String {
+    bytes.map_or("unlimited".to_owned(), |bytes| Size(bytes).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_with;
+
+    const OLD: &str = r#"
+[server]
+workers = 2
+[listen.web]
+address = "127.0.0.1:8080"
+[pool.app]
+backends = ["10.0.0.1:80", { address = "10.0.0.2:80", weight = 2 }, "10.0.0.3:80"]
+[pool.old]
+backends = ["10.0.0.9:80"]
+[[route]]
+name = "app"
+pool = "app"
+request_headers = { set = { authorization = "secret one" } }
+[[route]]
+path = "/old"
+pool = "old"
+[[route]]
+path = "/fixed"
+respond = { body = "one" }
+"#;
+
+    fn changes(edits: &[(&str, &str)]) -> String {
+        let mut text = OLD.to_owned();
+        for (from, to) in edits {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        let read = |text: &str| parse_with(text, "test", &|_| None).unwrap_or_else(|report| panic!("{report}")).0;
+        diff(&read(OLD), &read(&text)).to_string()
+    }
+
+    #[test]
+    fn each_kind_of_difference_has_its_line() {
+        for (edits, expected) in [
+            (&[][..], "nothing changed"),
+            (&[("[pool.app]", "[pool.app] # a comment\nalgorithm = \"p2c\"")], "nothing changed"),
+            (
+                &[("[pool.app]", "[pool.app]\nalgorithm = \"round_robin\""), ("weight = 2", "weight = 1")],
+                "changed pool app: algorithm p2c -> round_robin\nchanged pool app: backend 10.0.0.2:80 weight 2 -> weight 1",
+            ),
+            (&[(", \"10.0.0.3:80\"", ", \"10.0.0.4:80\"")], "added pool app: backend 10.0.0.4:80\nremoved pool app: backend 10.0.0.3:80"),
+            (
+                &[("workers = 2", "workers = 4\ndrain_delay = \"90s\"")],
+                "changed server: drain_delay 3s -> 1m 30s\nneeds a restart: server: workers 2 -> 4",
+            ),
+            (&[("[server]", "[admin]\n[server]")], "needs a restart: admin added"),
+            (
+                &[("[listen.web]", "[listen.web]\nlimits = { body = \"unlimited\" }")],
+                "changed listener web: limits.body 256MiB -> unlimited",
+            ),
+            (&[("[listen.web]", "[listen.web]\nlimits = { body = \"1MB\" }")], "changed listener web: limits.body 256MiB -> 1MB"),
+            (&[("secret one", "secret two")], "changed route app: request_headers"),
+            (&[("body = \"one\"", "body = \"two\"")], "changed route /fixed: respond.body"),
+            (&[("path = \"/old\"", "path = \"/older\"")], "added route /older\nremoved route /old"),
+            (
+                &[("[pool.old]", "[pool.new]"), ("\"old\"", "\"new\"")],
+                "added pool new\nchanged route /old: action pool old -> pool new\nremoved pool old",
+            ),
+        ] {
+            assert_eq!(changes(edits), expected, "{edits:?}");
+        }
+    }
+
+    #[test]
+    fn an_admin_that_moves_needs_a_restart() {
+        let with = |admin: &str| {
+            let text = format!("{OLD}\n[admin]\naddress = \"{admin}\"");
+            parse_with(&text, "test", &|_| None).unwrap().0
+        };
+        let changes = diff(&with("127.0.0.1:9900"), &with("127.0.0.1:9901"));
+        assert_eq!(changes.to_string(), "needs a restart: admin: address 127.0.0.1:9900 -> 127.0.0.1:9901");
+        assert!(!changes.is_empty());
+    }
+}

@@ -1,0 +1,408 @@
+//! Every key there is: name, kind, default, meaning, example. The one table that the reader, the suggestions, the JSON Schema and
+//! the reference share, so that none of them can know a key that the others do not.
+//!
+//! A key that is promised but not built yet stands here too, as `Kind::Later`: it is refused by name. Accepting and ignoring it
+//! would tell somebody that a health check runs which does not.
+
+use super::model::{AccessFormat, Algorithm, Level};
+
+/// One key of one table.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// As the file would have it, without quotes; `None`: left out means absent (or, where the doc says so, an error).
+    pub default: Option<&'static str>,
+    /// One or two sentences. What it means, not what its name says already.
+    pub doc: &'static str,
+    /// The right-hand side as TOML.
+    pub example: &'static str,
+}
+
+/// What may stand behind a key.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Text,
+    /// One of a closed set.
+    Word {
+        words: &'static [&'static str],
+        later: &'static [&'static str],
+    },
+    Duration {
+        zero: bool,
+        none: bool,
+    },
+    Size {
+        min: u64,
+        max: u64,
+        unlimited: bool,
+    },
+    /// A whole number, or where there is one, the word.
+    Number {
+        min: i64,
+        max: i64,
+        word: Option<&'static str>,
+    },
+    Address,
+    Network,
+    /// One or a list of them.
+    Many(&'static Kind),
+    /// A list whose entries are either the value of the first key alone or a table.
+    Entries(&'static [Key]),
+    /// A table of strings whose keys are the writer's own.
+    Pairs,
+    Table(&'static [Key]),
+    /// Tables with names: `[listen.NAME]`.
+    Named(&'static [Key]),
+    /// Tables in order: `[[route]]`.
+    Repeated(&'static [Key]),
+    /// Known, but not supported yet.
+    Later,
+}
+
+const fn key(name: &'static str, kind: Kind, doc: &'static str, example: &'static str) -> Key {
+    Key { name, kind, default: None, doc, example }
+}
+
+const fn later(name: &'static str, doc: &'static str) -> Key {
+    Key { name, kind: Kind::Later, default: None, doc, example: "" }
+}
+
+impl Key {
+    const fn or(mut self, default: &'static str) -> Key {
+        self.default = Some(default);
+        self
+    }
+
+    pub fn is_supported(&self) -> bool {
+        !matches!(self.kind, Kind::Later)
+    }
+}
+
+const TIME: Kind = Kind::Duration { zero: false, none: false };
+const TIME_OR_ZERO: Kind = Kind::Duration { zero: true, none: false };
+const TIME_OR_NONE: Kind = Kind::Duration { zero: false, none: true };
+const BODY: Kind = Kind::Size { min: 0, max: 1 << 50, unlimited: true };
+
+/// The file as a whole.
+pub const FILE: &[Key] = &[
+    key("server", Kind::Table(SERVER), "The process.", "{ workers = 4 }"),
+    key("listen", Kind::Named(LISTEN), "A listener: where connections come in. At least one.", ""),
+    key("pool", Kind::Named(POOL), "A pool: backends that answer the same requests, and how one of them is picked.", ""),
+    key(
+        "route",
+        Kind::Repeated(ROUTE),
+        "A route: which requests go where. At least one. The most specific route wins, whatever the order in the file: exact host before \
+         wildcard before none, exact path before longer prefix before shorter, more predicates before fewer; then `priority`.",
+        "",
+    ),
+    key(
+        "admin",
+        Kind::Table(ADMIN),
+        "Metrics, readiness and status. Without this table there is no admin listener.",
+        "{ address = \"127.0.0.1:9900\" }",
+    ),
+    key("log", Kind::Table(LOG), "The access log and the proxy's own log.", "{ access = \"off\" }"),
+    later("cache", "Response caches."),
+];
+
+const SERVER: &[Key] = &[
+    key(
+        "workers",
+        Kind::Number { min: 1, max: 1024, word: Some("auto") },
+        "Threads that carry traffic; `auto` is one per core that the process may use. A change needs a restart.",
+        "4",
+    )
+    .or("auto"),
+    key(
+        "drain_delay",
+        TIME_OR_ZERO,
+        "After SIGTERM, how long everything is still served while `/ready` says no, for load balancers in front to notice.",
+        "\"5s\"",
+    )
+    .or("3s"),
+    key("drain_timeout", TIME_OR_ZERO, "How long running requests may then take to finish before they are cut.", "\"1m\"").or("30s"),
+];
+
+const LISTEN: &[Key] = &[
+    key(
+        "address",
+        Kind::Many(&Kind::Address),
+        "Required. IP address and port, or a list of them; `0.0.0.0` and `[::]` are all addresses of IPv4 and of IPv6.",
+        "[\"0.0.0.0:8080\", \"[::]:8080\"]",
+    ),
+    key(
+        "trusted_proxies",
+        Kind::Many(&Kind::Network),
+        "Networks of the proxies in front whose `X-Forwarded-*` is believed. Left out: nobody's.",
+        "[\"10.0.0.0/8\"]",
+    ),
+    key("timeout", Kind::Table(LISTEN_TIMEOUT), "How long a client may keep us waiting.", "{ header = \"5s\", idle = \"60s\" }"),
+    key("limits", Kind::Table(LISTEN_LIMITS), "How much a client may send.", "{ body = \"10MiB\" }"),
+    later("http2", "HTTP/2 from clients."),
+    later("proxy_protocol", "The PROXY protocol from load balancers in front."),
+    later("tls", "TLS from clients."),
+];
+
+const LISTEN_TIMEOUT: &[Key] = &[
+    key(
+        "header",
+        TIME,
+        "From accepting the connection, or from the first byte of a later request, to the end of the request's head.",
+        "\"5s\"",
+    )
+    .or("10s"),
+    key("body", TIME, "Without progress while a request's body is read.", "\"1m\"").or("30s"),
+    key("idle", TIME, "Between two requests on a connection that is kept alive.", "\"2m\"").or("75s"),
+    key("write", TIME, "Without progress while an answer is written.", "\"1m\"").or("30s"),
+];
+
+const LISTEN_LIMITS: &[Key] = &[
+    key(
+        "header_bytes",
+        Kind::Size { min: 1 << 10, max: 1 << 20, unlimited: false },
+        "A request's head: start line and header fields. Larger ones are answered with 431. At most 1MiB, as a head is held in memory whole.",
+        "\"64KiB\"",
+    )
+    .or("32KiB"),
+    key(
+        "headers",
+        Kind::Number { min: 1, max: 1000, word: None },
+        "A request's header fields. More are answered with 431. At most 1000, as rules look at every field of every request.",
+        "200",
+    )
+    .or("100"),
+    key("body", BODY, "A request's body. Larger ones are answered with 413.", "\"1GiB\"").or("256MiB"),
+    key(
+        "connections",
+        Kind::Number { min: 1, max: 1_000_000, word: None },
+        "Connections open at once on this listener, over all workers.",
+        "50000",
+    )
+    .or("10000"),
+];
+
+const POOL: &[Key] = &[
+    key(
+        "algorithm",
+        Kind::Word {
+            words: Algorithm::WORDS,
+            later: &["random", "least_time", "peak_ewma", "ip_hash", "consistent_hash", "maglev", "rendezvous", "first"],
+        },
+        "How a backend is picked. `round_robin`: equal turns, weights ignored. `weighted_round_robin`: turns by weight, smoothly. `p2c`: of two \
+         drawn at random, the one with fewer requests in flight for its weight. `least_connections`: of all, the one with the fewest.",
+        "\"least_connections\"",
+    )
+    .or("p2c"),
+    key(
+        "backends",
+        Kind::Entries(BACKEND),
+        "Required. The servers: `\"address:port\"`, or a table where one has a weight.",
+        "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 3 }]",
+    ),
+    key(
+        "protocol",
+        Kind::Word { words: &["http1"], later: &["http2"] },
+        "What is spoken with the backends.",
+        "\"http1\"",
+    )
+    .or("http1"),
+    key("timeout", Kind::Table(POOL_TIMEOUT), "How long a backend may keep us waiting.", "{ first_byte = \"5s\" }"),
+    key(
+        "idle_connections",
+        Kind::Number { min: 0, max: 65_536, word: None },
+        "Idle connections kept per backend, over all workers; 0 opens one per request.",
+        "64",
+    )
+    .or("256"),
+    later("tls", "TLS to the backends."),
+    later("hash", "What the hashing algorithms hash."),
+    later("sticky", "Sessions that stay on one backend."),
+    later("slow_start", "Less traffic at first for a backend that is new or back."),
+    later("health", "Active health checks."),
+    later("eject", "Backends that answer badly are left out for a while."),
+    later("retry", "Another try elsewhere."),
+    later("queue", "Waiting for a free slot."),
+    later("when_all_down", "What to do when no backend is healthy."),
+];
+
+const BACKEND: &[Key] = &[
+    key("address", Kind::Address, "Required. IP address and port.", "\"10.0.0.2:8080\""),
+    key("weight", Kind::Number { min: 0, max: 1_000_000, word: None }, "Relative share of the requests; 0 takes no new ones.", "3").or("1"),
+    later("max_requests", "At most so many requests in flight."),
+    later("backup", "Used only when all others are out."),
+    later("dns", "Every address that a name resolves to."),
+];
+
+const POOL_TIMEOUT: &[Key] = &[
+    key("connect", TIME, "For a connection to be made.", "\"500ms\"").or("1s"),
+    key("first_byte", TIME, "From the end of the request's head to the first byte of the answer.", "\"5s\"").or("30s"),
+    key("stall", TIME, "Without progress, in either direction, once a body is moving.", "\"1m\"").or("30s"),
+    key("tunnel", TIME, "Without a byte in either direction in a WebSocket or another tunnel.", "\"10m\"").or("1h"),
+    key("idle", TIME, "How long an idle connection to a backend is kept.", "\"30s\"").or("15s"),
+    key("total", TIME_OR_NONE, "For the whole exchange, body included.", "\"5m\"").or("none"),
+];
+
+const ROUTE: &[Key] = &[
+    key(
+        "name",
+        Kind::Text,
+        "For logs and metrics; unique. Left out: the first host and path as written, such as `example.com/api/*`.",
+        "\"api\"",
+    ),
+    key("listen", Kind::Many(&Kind::Text), "Names of listeners. Left out: all of them.", "\"web\""),
+    key(
+        "host",
+        Kind::Many(&Kind::Text),
+        "Host names without port; `*.example.com` stands for every name below `example.com`, not for itself. Left out: any host.",
+        "[\"example.com\", \"*.example.com\"]",
+    ),
+    key(
+        "path",
+        Kind::Many(&Kind::Text),
+        "An exact path, or a prefix that ends in `/*`: `/api/*` matches `/api`, `/api/` and `/api/x`, not `/apix`. Left out: any path.",
+        "\"/api/*\"",
+    ),
+    key("method", Kind::Many(&Kind::Text), "Methods, in capitals. Left out: any.", "[\"GET\", \"HEAD\"]"),
+    key("header", Kind::Pairs, "Header fields that must have these values. All must hold.", "{ x-team = \"a\" }"),
+    key("query", Kind::Pairs, "Query parameters that must have these values. All must hold.", "{ v = \"2\" }"),
+    key("cookie", Kind::Pairs, "Cookies that must have these values. All must hold.", "{ beta = \"1\" }"),
+    key(
+        "priority",
+        Kind::Number { min: i32::MIN as i64, max: i32::MAX as i64, word: None },
+        "Between routes that are equally specific, the higher wins.",
+        "10",
+    )
+    .or("0"),
+    key("pool", Kind::Text, "The pool that answers. A route has exactly one of `pool`, `redirect` and `respond`.", "\"app\""),
+    key(
+        "redirect",
+        Kind::Table(REDIRECT),
+        "An answer that sends the client elsewhere.",
+        "{ to = \"https://example.com/new/\", status = 308 }",
+    ),
+    key("respond", Kind::Table(RESPOND), "A fixed answer.", "{ status = 503, body = \"back soon\" }"),
+    key(
+        "timeout",
+        Kind::Table(ROUTE_TIMEOUT),
+        "In place of the pool's: for long polls, event streams, uploads.",
+        "{ first_byte = \"5m\" }",
+    ),
+    key("limits", Kind::Table(ROUTE_LIMITS), "In place of the listener's.", "{ body = \"2GiB\" }"),
+    key(
+        "request_headers",
+        Kind::Table(EDITS),
+        "Edits to the fields that the backend receives.",
+        "{ set = { x-team = \"a\" }, remove = [\"x-debug\"] }",
+    ),
+    key(
+        "response_headers",
+        Kind::Table(EDITS),
+        "Edits to the fields that the client receives.",
+        "{ set = { x-content-type-options = \"nosniff\" } }",
+    ),
+    key("rewrite", Kind::Table(REWRITE), "Edits to the path that the backend receives.", "{ strip_prefix = \"/api\" }"),
+    later("cache", "Which answers are kept, and for how long."),
+];
+
+const REDIRECT: &[Key] = &[
+    key(
+        "to",
+        Kind::Text,
+        "Required. An absolute `http://` or `https://` URL, or a path that begins with `/`; sent as it is written.",
+        "\"https://example.com/new/\"",
+    ),
+    key(
+        "status",
+        Kind::Number { min: 301, max: 308, word: None },
+        "301, 302, 303, 307 or 308. 301 and 308 are kept by browsers for good, which is why neither is the default.",
+        "308",
+    )
+    .or("307"),
+];
+
+const RESPOND: &[Key] = &[
+    key("status", Kind::Number { min: 200, max: 599, word: None }, "The status code.", "503").or("200"),
+    key("body", Kind::Text, "The body, as it is written.", "\"back soon\\n\"").or(""),
+    key("content_type", Kind::Text, "The type of the body.", "\"application/json\"").or("text/plain; charset=utf-8"),
+];
+
+const ROUTE_TIMEOUT: &[Key] = &[
+    key("connect", TIME, "For a connection to be made.", "\"500ms\""),
+    key("first_byte", TIME, "From the end of the request's head to the first byte of the answer.", "\"5m\""),
+    key("stall", TIME, "Without progress, in either direction, once a body is moving.", "\"5m\""),
+    key("tunnel", TIME, "Without a byte in either direction in a WebSocket or another tunnel.", "\"24h\""),
+    key("total", TIME_OR_NONE, "For the whole exchange, body included.", "\"10s\""),
+];
+
+const ROUTE_LIMITS: &[Key] = &[key("body", BODY, "A request's body. Larger ones are answered with 413.", "\"2GiB\"")];
+
+const EDITS: &[Key] = &[
+    key("set", Kind::Pairs, "One field of this name and value in place of all of that name.", "{ x-team = \"a\" }"),
+    key("add", Kind::Pairs, "One field more, behind those of the same name.", "{ vary = \"x-team\" }"),
+    key("remove", Kind::Many(&Kind::Text), "No field of these names.", "[\"x-debug\"]"),
+];
+
+const REWRITE: &[Key] = &[key(
+    "strip_prefix",
+    Kind::Text,
+    "Taken off the front of the path, at a segment boundary: with `/api`, the backend sees `/x` for `/api/x`.",
+    "\"/api\"",
+)];
+
+const ADMIN: &[Key] = &[key(
+    "address",
+    Kind::Address,
+    "Where it listens. It has no password: keep it on loopback or behind a firewall. A change needs a restart.",
+    "\"127.0.0.1:9900\"",
+)
+.or("127.0.0.1:9900")];
+
+const LOG: &[Key] = &[
+    key("access", Kind::Word { words: AccessFormat::WORDS, later: &[] }, "The format of the access log.", "\"combined\"").or("json"),
+    key(
+        "access_file",
+        Kind::Text,
+        "The file of the access log, reopened on SIGUSR1. Left out: standard output.",
+        "\"/var/log/tidegate/access.log\"",
+    ),
+    key("level", Kind::Word { words: Level::WORDS, later: &[] }, "How much the proxy says of itself, on standard error.", "\"debug\"")
+        .or("info"),
+];
+
+/// Calls `visit` for every key below `keys`, parents first; `place` is the dotted path of the table that holds it, such as `pool.NAME.timeout`.
+pub fn walk(keys: &'static [Key], place: &str, visit: &mut dyn FnMut(&str, &'static Key)) {
+    for key in keys {
+        visit(place, key);
+        let below = if place.is_empty() { key.name.to_owned() } else { format!("{place}.{}", key.name) };
+        match key.kind {
+            Kind::Table(keys) | Kind::Repeated(keys) | Kind::Entries(keys) => walk(keys, &below, visit),
+            Kind::Named(keys) => walk(keys, &format!("{below}.NAME"), visit),
+            _ => {}
+        }
+    }
+}
+
+/// Where a key of this name is at home: "under `[log]`", "under `timeout` of `[pool.NAME]`", "at the top of the file". The first three.
+pub fn homes(name: &str) -> Vec<String> {
+    let mut homes = Vec::new();
+    walk(FILE, "", &mut |place, key| {
+        if key.name == name {
+            homes.push(if place.is_empty() { "at the top of the file".to_owned() } else { format!("under {}", header(place)) });
+        }
+    });
+    homes.truncate(3);
+    homes
+}
+
+/// How a table is opened in a file.
+pub fn header(place: &str) -> String {
+    let mut parts = place.split('.');
+    let (first, rest): (&str, Vec<&str>) = (parts.next().unwrap_or_default(), parts.collect());
+    let (top, inner) = match FILE.iter().find(|key| key.name == first).map(|key| key.kind) {
+        Some(Kind::Repeated(_)) => (format!("`[[{first}]]`"), rest.as_slice()),
+        Some(Kind::Named(_)) if !rest.is_empty() => (format!("`[{first}.{}]`", rest[0]), &rest[1..]),
+        _ => (format!("`[{first}]`"), rest.as_slice()),
+    };
+    if inner.is_empty() { top } else { format!("`{}` of {top}", inner.join(".")) }
+}

@@ -1,0 +1,218 @@
+//! From the file as written to the configuration as meant: table by table, every key once, defaults put in.
+//!
+//! What one table can know of itself is checked here; what takes two tables (a pool that does not exist, an address twice) is left
+//! to `validate`, which is why the places of such things are handed on beside the configuration.
+
+mod route;
+
+use std::path::PathBuf;
+
+use super::file::{Named, Section, Written};
+use super::model::{
+    AccessFormat, Admin, Algorithm, BackendSpec, Config, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Server,
+};
+use super::report::{Problem, Span};
+use super::value::{self, Mistake};
+
+/// Where things stand in the text, index for index as in the `Config` they belong to.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub listeners: Vec<ListenerPlaces>,
+    pub pools: Vec<PoolPlaces>,
+    pub routes: Vec<RoutePlaces>,
+    pub admin: Option<Span>,
+}
+
+#[derive(Debug)]
+pub(super) struct ListenerPlaces {
+    pub name: Span,
+    pub addresses: Vec<Span>,
+}
+
+#[derive(Debug)]
+pub(super) struct PoolPlaces {
+    pub name: Span,
+    pub algorithm: Option<Span>,
+    pub backends: Vec<BackendPlaces>,
+}
+
+#[derive(Debug)]
+pub(super) struct BackendPlaces {
+    pub address: Span,
+    pub weight: Option<Span>,
+}
+
+#[derive(Debug)]
+pub(super) struct RoutePlaces {
+    pub head: Span,
+    /// The `name` key; `None`: the name was made up.
+    pub name: Option<Span>,
+    pub listeners: Vec<Span>,
+    pub pool: Option<Span>,
+    pub strip_prefix: Option<Span>,
+    /// Read without a mistake: only such a route can be compared with others.
+    pub sound: bool,
+}
+
+/// Reads the whole file. Mistakes are noted in the file; where there are any, the configuration is full of stand-ins.
+pub(super) fn read(file: &Section<'_>) -> (Config, Places) {
+    let (listeners, listener_places) = file.named("listen").into_iter().map(listener).unzip();
+    let (pools, pool_places) = file.named("pool").into_iter().map(pool).unzip();
+    let (routes, route_places): (Vec<_>, Vec<_>) = file.repeated("route").iter().map(route::read).unzip();
+    let (admin, admin_place) = admin(&file.table("admin", "")).unzip();
+    let config = Config { server: server(&file.table("server", "")), listeners, pools, routes, admin, log: log(&file.table("log", "")) };
+    (config, Places { listeners: listener_places, pools: pool_places, routes: route_places, admin: admin_place })
+}
+
+fn server(section: &Section<'_>) -> Server {
+    let workers = match section.number_or_word("workers") {
+        Some(workers) => workers.value as usize,
+        None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024)),
+    };
+    Server { workers, drain_delay: section.duration("drain_delay"), drain_timeout: section.duration("drain_timeout") }
+}
+
+fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
+    let place = format!("listen.{}", name.value);
+    let addresses = section.many("address", value::address);
+    if section.key_span("address").is_none() {
+        let problem = Problem::error(name.span.clone(), format!("listener `{}` has no `address`", name.value));
+        section.note(problem.help("write where it listens: `address = \"0.0.0.0:8080\"`"));
+    }
+    let (addresses, address_places) = split(addresses);
+    let timeout = section.table("timeout", &place);
+    let limits = section.table("limits", &place);
+    let listener = Listener {
+        name: name.value,
+        addresses,
+        trusted_proxies: trusted_proxies(&section),
+        timeout: ListenTimeouts {
+            header: timeout.duration("header"),
+            body: timeout.duration("body"),
+            idle: timeout.duration("idle"),
+            write: timeout.duration("write"),
+        },
+        limits: ListenLimits {
+            header_bytes: limits.size("header_bytes") as usize,
+            headers: limits.number("headers").value as usize,
+            body: limits.size_or_unlimited("body"),
+            connections: limits.number("connections").value as usize,
+        },
+    };
+    (listener, ListenerPlaces { name: name.span, addresses: address_places })
+}
+
+fn trusted_proxies(section: &Section<'_>) -> Vec<ipnet::IpNet> {
+    let networks = section.many("trusted_proxies", value::network);
+    for network in &networks {
+        let (net, meant) = (network.value, network.value.trunc());
+        if net.prefix_len() == 0 {
+            let problem = Problem::warning(network.span.clone(), format!("`{net}` trusts everybody"));
+            section.note(problem.help("any client can then claim any address with X-Forwarded-For; name the networks of your proxies"));
+        } else if net != meant {
+            let problem = Problem::warning(network.span.clone(), format!("`{net}` has bits beyond its {}", net.prefix_len()));
+            section.note(problem.help(format!("it is read as \"{meant}\"")));
+        }
+    }
+    networks.into_iter().map(|network| network.value.trunc()).collect()
+}
+
+fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
+    let place = format!("pool.{}", name.value);
+    let backends = backends(&section, &place);
+    let none = match section.key_span("backends") {
+        None => Some(name.span.clone()),
+        Some(span) => section.is_empty_list("backends").then_some(span),
+    };
+    if let Some(span) = none {
+        let problem = Problem::error(span, format!("pool `{}` has no backends", name.value));
+        section.note(problem.help("write at least one: `backends = [\"10.0.0.1:8080\"]`"));
+    }
+    let (backends, backend_places) = backends.into_iter().unzip();
+    section.word("protocol", |word| (word == "http1").then_some(()));
+    let timeout = section.table("timeout", &place);
+    let pool = Pool {
+        name: name.value,
+        algorithm: section.word("algorithm", Algorithm::of),
+        backends,
+        timeout: PoolTimeouts {
+            connect: timeout.duration("connect"),
+            first_byte: timeout.duration("first_byte"),
+            stall: timeout.duration("stall"),
+            tunnel: timeout.duration("tunnel"),
+            idle: timeout.duration("idle"),
+            total: timeout.duration_or_none("total"),
+        },
+        idle_connections: section.number("idle_connections").value as usize,
+    };
+    let algorithm = section.key_span("algorithm");
+    (pool, PoolPlaces { name: name.span, algorithm, backends: backend_places })
+}
+
+fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlaces)> {
+    let with_port = |address: &Written<std::net::SocketAddr>| {
+        let usable = match address.value {
+            address if address.port() == 0 => Err(Mistake::new("a backend cannot have port 0").help("write the port that it listens on")),
+            address if address.ip().is_unspecified() => {
+                let message = format!("`{}` is every address of a machine, not one to connect to", address.ip());
+                Err(Mistake::new(message).help(format!("for this machine, write \"127.0.0.1:{}\"", address.port())))
+            }
+            _ => Ok(()),
+        };
+        section.check(&address.span, usable).is_some()
+    };
+    let short = |text: Written<String>| {
+        let value = section.check(&text.span, value::address(&text.value))?;
+        let address = Written { value, span: text.span };
+        with_port(&address).then(|| backend(address, None))
+    };
+    let long = |entry: Section<'_>| {
+        let weight = entry.number("weight");
+        // A table with `dns` in place of an address has been told already that this is not supported yet.
+        if entry.key_span("address").is_none() && entry.key_span("dns").is_none() {
+            let problem = Problem::error(entry.span.clone(), "a backend has no `address`");
+            section.note(problem.help("write `{ address = \"10.0.0.1:8080\", weight = 3 }`"));
+        }
+        let address = entry.address("address").filter(with_port)?;
+        Some(backend(address, entry.key_span("weight").map(|_| weight)))
+    };
+    section.entries("backends", place, short, long)
+}
+
+fn backend(address: Written<std::net::SocketAddr>, weight: Option<Written<i64>>) -> (BackendSpec, BackendPlaces) {
+    let places = BackendPlaces { address: address.span, weight: weight.as_ref().map(|weight| weight.span.clone()) };
+    // The table of keys bounds a weight to a million.
+    (BackendSpec { address: address.value, weight: weight.map_or(1, |weight| weight.value as u32) }, places)
+}
+
+fn admin(section: &Section<'_>) -> Option<(Admin, Span)> {
+    let address = section.address_or_default("address");
+    if !section.is_present() {
+        return None;
+    }
+    let place = section.value_span("address").unwrap_or_else(|| section.span.clone());
+    if !address.ip().is_loopback() {
+        let problem = Problem::warning(place.clone(), format!("the admin listener on {address} can be reached from other machines"));
+        section.note(problem.help("it has no password; \"127.0.0.1:9900\" keeps it to this machine"));
+    }
+    Some((Admin { address }, place))
+}
+
+fn log(section: &Section<'_>) -> Log {
+    let access = section.word("access", AccessFormat::of);
+    let file = section.parsed("access_file", |path| match path {
+        "" => Err(Mistake::new("the path of the access log is empty").help("leave `access_file` out for standard output")),
+        path => Ok(PathBuf::from(path)),
+    });
+    if let Some(file) = &file
+        && access == AccessFormat::Off
+    {
+        section.note(Problem::warning(file.span.clone(), "`access_file` has no effect while `access` is \"off\""));
+    }
+    Log { access, access_file: file.map(|file| file.value), level: section.word("level", Level::of) }
+}
+
+/// Values apart from their places, index for index.
+fn split<T>(written: Vec<Written<T>>) -> (Vec<T>, Vec<Span>) {
+    written.into_iter().map(|written| (written.value, written.span)).unzip()
+}

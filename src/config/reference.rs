@@ -1,0 +1,72 @@
+//! The reference of the file as Markdown: every key with its type, default, meaning and example, made from the table of keys.
+
+use std::fmt::Write;
+
+use super::file::expected;
+use super::keys::{self, FILE, Key, Kind};
+
+const HEAD: &str = "\
+# The configuration file
+
+One TOML file. Unknown keys are errors. Durations are strings with a unit (`\"500ms\"`, `\"1m 30s\"`), sizes too (`\"16KiB\"`, `\"1MB\"`).
+In any string, `${NAME}` and `${NAME:-default}` stand for environment variables, `$${` for a literal `${`; a number may be written as
+such a string. `tidegate check FILE` reports every mistake at once.
+
+This page is made by `tidegate schema --reference`.
+";
+
+/// The reference as committed in `config/REFERENCE.md`.
+pub fn reference() -> String {
+    let mut page = HEAD.to_owned();
+    for key in FILE.iter().filter(|key| key.is_supported()) {
+        let place = match key.kind {
+            Kind::Named(_) => format!("{}.NAME", key.name),
+            _ => key.name.to_owned(),
+        };
+        write!(page, "\n## {}\n\n{}\n", keys::header(&place), key.doc).expect("a string takes all");
+        table(&mut page, key);
+    }
+    later(&mut page);
+    page
+}
+
+/// The rows of a table, those of its inner tables among them as `timeout.connect`.
+fn table(page: &mut String, top: &'static Key) {
+    page.push_str("\n| key | value | default | meaning | example |\n|---|---|---|---|---|\n");
+    let (Kind::Table(keys) | Kind::Named(keys) | Kind::Repeated(keys)) = top.kind else { return };
+    keys::walk(keys, "", &mut |place, key| {
+        if !key.is_supported() {
+            return;
+        }
+        let name = if place.is_empty() { key.name.to_owned() } else { format!("{place}.{}", key.name) };
+        let default = match (key.default, key.kind) {
+            (Some(default), Kind::Number { .. }) if default.parse::<i64>().is_ok() => format!("`{default}`"),
+            (Some(default), _) => format!("`\"{default}\"`"),
+            (None, _) => String::new(),
+        };
+        let value = cell(&expected(&key.kind));
+        writeln!(page, "| `{name}` | {value} | {default} | {} | `{}` |", cell(key.doc), cell(key.example)).expect("a string takes all");
+    });
+}
+
+fn later(page: &mut String) {
+    page.push_str(
+        "\n## Not supported yet\n\nThese are known, and refused so that nobody relies on them.\n\n| key | meaning |\n|---|---|\n",
+    );
+    keys::walk(FILE, "", &mut |place, key| {
+        let key_place = if place.is_empty() { format!("`{}`", key.name) } else { format!("`{}` of {}", key.name, keys::header(place)) };
+        match key.kind {
+            Kind::Later => writeln!(page, "| {key_place} | {} |", cell(key.doc)).expect("a string takes all"),
+            Kind::Word { later, .. } if !later.is_empty() => {
+                let words: Vec<String> = later.iter().map(|word| format!("`{word}`")).collect();
+                writeln!(page, "| {key_place} | The words {}. |", words.join(", ")).expect("a string takes all");
+            }
+            _ => {}
+        }
+    });
+}
+
+/// A bar would end the cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}

@@ -1,0 +1,211 @@
+mod arbitrary;
+mod mistakes;
+mod rendered;
+mod routes;
+
+use std::time::Duration;
+
+use super::model::*;
+use super::*;
+
+/// The smallest file that works; tests put their own lines behind or in place of it.
+const MINIMAL: &str = r#"
+[listen.web]
+address = "0.0.0.0:8080"
+
+[pool.app]
+algorithm = "least_connections"
+backends = ["10.0.0.1:8080", "10.0.0.2:8080"]
+
+[[route]]
+pool = "app"
+"#;
+
+fn parse_pure(text: &str) -> Result<(Config, Warnings), Report> {
+    parse_with(text, "tidegate.toml", &|_| None)
+}
+
+#[test]
+fn eight_lines_work_and_the_rest_has_defaults() {
+    let (config, warnings) = parse_pure(MINIMAL).unwrap();
+    assert!(warnings.is_empty(), "{warnings}");
+    let seconds = Duration::from_secs;
+    assert_eq!((config.server.drain_delay, config.server.drain_timeout), (seconds(3), seconds(30)));
+    assert!(config.server.workers >= 1);
+    let listener = Listener {
+        name: "web".into(),
+        addresses: vec!["0.0.0.0:8080".parse().unwrap()],
+        trusted_proxies: vec![],
+        timeout: ListenTimeouts { header: seconds(10), body: seconds(30), idle: seconds(75), write: seconds(30) },
+        limits: ListenLimits { header_bytes: 32 << 10, headers: 100, body: Some(256 << 20), connections: 10_000 },
+    };
+    assert_eq!(config.listeners, [listener]);
+    let backend = |address: &str| BackendSpec { address: address.parse().unwrap(), weight: 1 };
+    let timeout = PoolTimeouts {
+        connect: seconds(1),
+        first_byte: seconds(30),
+        stall: seconds(30),
+        tunnel: seconds(3600),
+        idle: seconds(15),
+        total: None,
+    };
+    let pool = Pool {
+        name: "app".into(),
+        algorithm: Algorithm::LeastConnections,
+        backends: vec![backend("10.0.0.1:8080"), backend("10.0.0.2:8080")],
+        timeout,
+        idle_connections: 256,
+    };
+    assert_eq!(config.pools, [pool]);
+    assert_eq!(config.routes.len(), 1);
+    assert_eq!(config.routes[0].name, "/*");
+    assert_eq!(config.routes[0].paths, [PathPattern::Prefix(String::new())]);
+    assert_eq!(config.routes[0].action, Action::Pool("app".into()));
+    assert_eq!(config.admin, None);
+    assert_eq!(config.log, Log { access: AccessFormat::Json, access_file: None, level: Level::Info });
+}
+
+/// The repository's `config/` directory.
+fn examples() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
+}
+
+#[test]
+fn every_example_loads_without_a_word() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(examples()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = read(&path).unwrap();
+            let (_, warnings) = parse_with(&text, "example", &|_| None).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
+            assert!(warnings.is_empty(), "{}:\n{warnings}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 4);
+}
+
+#[test]
+fn the_committed_schema_and_reference_are_current() {
+    for (file, current, command) in [
+        ("schema.json", schema(), "tidegate schema > config/schema.json"),
+        ("REFERENCE.md", reference(), "tidegate schema --reference > config/REFERENCE.md"),
+    ] {
+        let committed = std::fs::read_to_string(examples().join(file)).unwrap_or_default();
+        assert!(committed == current, "config/{file} is out of date; run: {command}");
+    }
+}
+
+/// Every table of the file as its header opens it, for the place names of `keys::walk`.
+fn opened(place: &str) -> String {
+    let mut text = String::new();
+    let mut keys = keys::FILE;
+    let mut so_far = String::new();
+    let mut parts = place.split('.').filter(|part| !part.is_empty());
+    while let Some(part) = parts.next() {
+        if !so_far.is_empty() {
+            so_far += ".";
+        }
+        so_far += part;
+        let kind = keys.iter().find(|key| key.name == part).unwrap().kind;
+        match kind {
+            keys::Kind::Named(inner) => {
+                so_far += ".";
+                so_far += parts.next().unwrap();
+                text += &format!("[{so_far}]\n");
+                keys = inner;
+            }
+            keys::Kind::Table(inner) => {
+                text += &format!("[{so_far}]\n");
+                keys = inner;
+            }
+            keys::Kind::Repeated(inner) | keys::Kind::Entries(inner) => {
+                text += &format!("[[{so_far}]]\n");
+                keys = inner;
+            }
+            _ => panic!("{place} is not a table"),
+        }
+    }
+    text
+}
+
+#[test]
+fn every_key_is_read_or_refused() {
+    let mut count = 0;
+    keys::walk(keys::FILE, "", &mut |place, key| {
+        count += 1;
+        let before = format!("{}{} = ", opened(place), key.name);
+        // A date is no value of any key: whoever reads the key must say so.
+        let report = parse_pure(&format!("{before}1979-05-27")).unwrap_err();
+        let told = report.problems().iter().any(|problem| match problem.span() {
+            Some(span) if key.is_supported() => span.start >= before.len() - key.name.len() - 3 && problem.severity() == Severity::Error,
+            _ => problem.message() == format!("`{}` is not supported yet", key.name),
+        });
+        assert!(told, "`{}` of `{place}` is in the table of keys, but nobody reads it:\n{report}", key.name);
+    });
+    assert!(count > 80, "{count}");
+}
+
+#[test]
+fn every_default_and_example_is_a_value_of_its_key() {
+    keys::walk(keys::FILE, "", &mut |place, key| {
+        let default = key.default.map(|default| if default.parse::<i64>().is_ok() { default.to_owned() } else { format!("{default:?}") });
+        for value in [Some(key.example.to_owned()), default].into_iter().flatten().filter(|value| !value.is_empty()) {
+            let before = format!("{}{} = ", opened(place), key.name);
+            let Err(report) = parse_pure(&format!("{before}{value}")) else { continue };
+            // Other things are missing around it, and names refer to nothing; the value itself must be right.
+            let wrong = report.problems().iter().find(|problem| {
+                let here = problem.span().is_some_and(|span| span.start >= before.len());
+                here && problem.severity() == Severity::Error && !problem.message().starts_with("there is no ")
+            });
+            assert!(wrong.is_none(), "`{}` of `{place}`: {value} is refused:\n{report}", key.name);
+        }
+    });
+}
+
+/// `MINIMAL` with one replacement.
+fn edited(from: &str, to: &str) -> String {
+    assert!(MINIMAL.contains(from), "{from}");
+    MINIMAL.replace(from, to)
+}
+
+/// What is told of a text: one line each, without the file's name.
+fn told(text: &str) -> Vec<String> {
+    let report = match parse_with(text, "", &|name| (name == "SET").then(|| "10.0.0.7".to_owned())) {
+        Ok((_, warnings)) => warnings,
+        Err(report) => report,
+    };
+    report.lines().map(|line| line.trim_start_matches(':').to_owned()).collect()
+}
+
+#[test]
+fn what_cannot_be_read_is_a_report_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("latin1.toml"), b"# caf\xe9\n").unwrap();
+    std::fs::write(path.join("second.toml"), b"# one\n# caf\xe9\n").unwrap();
+    let large = std::fs::File::create(path.join("large.toml")).unwrap();
+    large.set_len(FILE_BYTES_MAX + 1).unwrap();
+    for (name, expected) in [
+        ("missing.toml", "there is no such file"),
+        ("latin1.toml", "the file is not UTF-8: line 1 has other bytes (save it as UTF-8)"),
+        ("second.toml", "the file is not UTF-8: line 2 has other bytes (save it as UTF-8)"),
+        ("large.toml", "the file is larger than 16 MiB (is this the right file?)"),
+        ("", "this is a directory (name the file in it)"),
+    ] {
+        let path = path.join(name);
+        let report = load(&path).unwrap_err();
+        assert_eq!(report.lines().collect::<Vec<_>>(), [format!("{}: {expected}", path.display())]);
+        assert!(report.render(false).contains(&format!("--> {}", path.display())), "{report}");
+    }
+}
+
+#[test]
+fn a_file_is_loaded_by_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tidegate.toml");
+    std::fs::write(&path, MINIMAL).unwrap();
+    let (config, warnings) = load(&path).unwrap();
+    assert_eq!(config, parse_pure(MINIMAL).unwrap().0);
+    assert!(warnings.is_empty());
+}

@@ -1,0 +1,129 @@
+//! A byte stream to a client or to a backend, whatever carries it.
+//!
+//! Cheap to clone: a relay's two directions may be driven by two tasks of one thread. Polls borrow the stream for the length of the
+//! call and never across an await. A read that did not fill its buffer tells the runtime that nothing is left, so the next read
+//! waits for the kernel's word and does not spend a system call on learning `EAGAIN`.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+enum Stream {
+    Tcp(TcpStream),
+}
+
+#[derive(Clone)]
+pub struct Io(Rc<RefCell<Stream>>);
+
+macro_rules! on_stream {
+    ($io:expr, $stream:ident => $call:expr) => {
+        match &mut *$io.0.borrow_mut() {
+            Stream::Tcp($stream) => $call,
+        }
+    };
+}
+
+impl Io {
+    pub fn tcp(stream: TcpStream) -> Io {
+        Io(Rc::new(RefCell::new(Stream::Tcp(stream))))
+    }
+
+    /// Reads into `space`; 0 means the other end has finished. Cancel safe: what was read is in `space` when it resolves.
+    pub fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut into = ReadBuf::new(space);
+        match on_stream!(self, stream => Pin::new(stream).poll_read(cx, &mut into)) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(into.filled().len())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        on_stream!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    pub fn poll_write_vectored(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        on_stream!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    /// Says that nothing more will be written (FIN).
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    /// Ready when a read may find bytes, the end or an error. Reads nothing, and costs no system call.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &*self.0.borrow() {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
+        }
+    }
+
+    pub async fn read_ready(&self) {
+        poll_fn(|cx| self.poll_read_ready(cx)).await
+    }
+
+    /// Whether nothing has come since the last read: neither bytes nor an end. For connections that should be silent.
+    pub fn is_quiet(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.poll_read_ready(&mut cx).is_pending() {
+            return true;
+        }
+        // The runtime's word may be old; only the kernel knows.
+        let mut byte = [0u8; 1];
+        self.poll_read(&mut cx, &mut byte).is_pending()
+    }
+
+    /// Whether the connection is dead in both directions (reset), as opposed to finished by the other end.
+    pub fn is_broken(&self) -> bool {
+        match &*self.0.borrow() {
+            Stream::Tcp(stream) => {
+                let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+                let polled = nix::poll::poll(&mut asked, PollTimeout::ZERO);
+                polled.is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
+            }
+        }
+    }
+
+    /// Makes the close that follows a reset: the other end must not take what it has for whole.
+    pub fn reset_on_close(&self) {
+        match &*self.0.borrow() {
+            // Fails only on a socket that is gone already.
+            Stream::Tcp(stream) => drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+        }
+    }
+
+    /// The descriptor's number, for logs.
+    pub fn descriptor(&self) -> i32 {
+        match &*self.0.borrow() {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    /// Writes all of `bytes`. Not cancel safe: a dropped call may have written a part.
+    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        poll_fn(|cx| self.poll_write_all(cx, bytes, &mut written)).await
+    }
+
+    /// Writes `bytes` from `written` on and moves it; ready when all are written.
+    pub fn poll_write_all(&self, cx: &mut Context<'_>, bytes: &[u8], written: &mut usize) -> Poll<io::Result<()>> {
+        while *written < bytes.len() {
+            match self.poll_write(cx, &bytes[*written..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => *written += n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

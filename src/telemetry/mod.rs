@@ -1,0 +1,21 @@
+//! What the process tells about itself: metrics, the access log, the process log.
+//!
+//! Nothing here is asked by the data path for an answer, and nothing here may slow it down or stop it: workers count in cells of
+//! their own, log lines go to a bounded buffer, and what cannot be written is counted and dropped.
+
+pub mod names;
+pub mod series;
+
+mod histogram;
+mod process;
+mod registry;
+mod text;
+
+pub mod access;
+pub mod log;
+pub mod record;
+
+pub use access::{AccessLog, Lines};
+pub use record::Record;
+pub use registry::{BackendSample, Registry};
+pub use series::{LogSeries, Outcome, PoolLocal, PoolSeries, RouteLocal, RouteSeries, WorkerLocal, WorkerSeries};

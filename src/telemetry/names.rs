@@ -1,0 +1,85 @@
+//! Every metric's name, with its meaning.
+//!
+//! Prometheus conventions: base units, counters end in `_total`, the prefix is ours except where a name is agreed on by everybody
+//! (`process_*`). Label values come from the configuration or from closed enums, never from a request.
+
+/// A metric family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+macro_rules! metrics {
+    ($( $constant:ident = $kind:ident $name:literal, $help:literal; )+) => {
+        $( #[doc = $help] pub const $constant: Metric = Metric { name: $name, help: $help, kind: Kind::$kind }; )+
+
+        /// All of them.
+        pub const ALL: &[Metric] = &[$( $constant, )+];
+    };
+}
+
+metrics! {
+    REQUESTS = Counter "tidegate_requests_total", "Requests that ended, by route and class of the status sent; class none: no answer was begun.";
+    FAILURES = Counter "tidegate_failures_total", "Requests that failed, by route and reason. A reason appears with its first failure.";
+    RECEIVED_BYTES = Counter "tidegate_received_bytes_total", "Bytes of request content received from clients, by route.";
+    SENT_BYTES = Counter "tidegate_sent_bytes_total", "Bytes of answer content sent to clients, by route.";
+
+    ATTEMPTS = Counter "tidegate_upstream_attempts_total", "Attempts at a backend that ended, by pool and outcome. A retried request counts once per attempt.";
+    FREE_RETRIES = Counter "tidegate_upstream_free_retries_total", "Requests sent again because a kept connection had died before any byte of an answer, by pool.";
+    UPSTREAM_OPENED = Counter "tidegate_upstream_connections_opened_total", "Connections to backends opened, by pool.";
+    UPSTREAM_REUSED = Counter "tidegate_upstream_connections_reused_total", "Times an idle connection to a backend was used again, by pool.";
+    UPSTREAM_IDLE = Gauge "tidegate_upstream_connections_idle", "Connections to backends that wait to be used again, by pool.";
+    CONNECT_SECONDS = Histogram "tidegate_upstream_connect_duration_seconds", "Time to connect to a backend, by pool.";
+    FIRST_BYTE_SECONDS = Histogram "tidegate_upstream_first_byte_duration_seconds", "Time from the request's head sent to the first byte of the answer, by pool.";
+    TOTAL_SECONDS = Histogram "tidegate_request_duration_seconds", "Time from a request's first byte to the last byte of its answer, by pool. Tunnels are not counted.";
+
+    BACKEND_UP = Gauge "tidegate_backend_up", "Whether balancers may pick this backend.";
+    BACKEND_WEIGHT = Gauge "tidegate_backend_weight", "The backend's weight as configured.";
+    BACKEND_IN_FLIGHT = Gauge "tidegate_backend_in_flight", "Requests and tunnels that hold this backend now.";
+
+    IN_FLIGHT = Gauge "tidegate_requests_in_flight", "Requests and tunnels under way, by worker.";
+    WORKER_CONNECTIONS = Gauge "tidegate_worker_connections", "Client connections open, by worker.";
+    ACCEPTED = Counter "tidegate_connections_accepted_total", "Client connections accepted, by worker.";
+    HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";
+
+    RELOADS = Counter "tidegate_config_reloads_total", "Reloads of the configuration, by result. The first load at start is not one.";
+    LAST_RELOAD_OK = Gauge "tidegate_config_last_reload_successful", "1: the file as it was last read is in force; 0: it was refused, and an older one is in force.";
+    LAST_RELOAD_AT = Gauge "tidegate_config_last_reload_timestamp_seconds", "When the file was last read, taken or refused, in seconds since 1970.";
+    GENERATION = Gauge "tidegate_config_generation", "Counts the configurations that came into force; the first is 1.";
+
+    LOG_DROPPED = Counter "tidegate_access_log_dropped_total", "Access log lines dropped because the writer was behind.";
+    LOG_LOST = Counter "tidegate_access_log_lost_total", "Access log lines lost because they could not be written.";
+
+    BUILD_INFO = Gauge "tidegate_build_info", "Always 1; the version is in the label.";
+    PROCESS_START = Gauge "process_start_time_seconds", "When the process started, in seconds since 1970.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds", "Open file descriptors.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds", "The most file descriptors the process may open.";
+    PROCESS_RSS = Gauge "process_resident_memory_bytes", "Resident memory.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        for (at, metric) in ALL.iter().enumerate() {
+            let name = metric.name;
+            assert_eq!(ALL.iter().position(|other| other.name == name), Some(at), "{name} stands twice");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_duration_seconds"), metric.kind == Kind::Histogram, "{name}");
+            assert!(name.starts_with("tidegate_") || name.starts_with("process_"), "{name}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(metric.help.ends_with('.'), "{name}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Where shared series are found by name, and the page that shows them all.
+//!
+//! Counters and gauges are handles of the `metrics` crate's Prometheus exporter; histograms (see `histogram`) and what is read at
+//! the moment of a scrape (backends, the process) are appended behind its page. A series stays when its route or pool leaves the
+//! configuration: a counter that goes away looks like a fault, and their number is bounded by the names that files have held.
+//! Backends are different: discovery may bring new addresses for ever, so theirs are rendered from the live set only.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::names::{self, Kind, Metric};
+use super::series::{LogSeries, PoolSeries, RouteSeries, WorkerSeries};
+use super::{process, text};
+
+/// A backend at the moment of a scrape.
+#[derive(Debug, Clone)]
+pub struct BackendSample {
+    pub pool: String,
+    pub address: SocketAddr,
+    pub weight: u32,
+    pub in_flight: u32,
+    pub available: bool,
+}
+
+/// Makes handles for counters and gauges.
+#[derive(Clone)]
+pub(super) struct Exporter {
+    recorder: Arc<PrometheusRecorder>,
+}
+
+impl Exporter {
+    fn new() -> Exporter {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        for metric in names::ALL {
+            let name = KeyName::from_const_str(metric.name);
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, None, metric.help.into()),
+                Kind::Gauge => recorder.describe_gauge(name, None, metric.help.into()),
+                // Rendered by us.
+                Kind::Histogram => {}
+            }
+        }
+        Exporter { recorder: Arc::new(recorder) }
+    }
+
+    pub fn counter(&self, metric: Metric, labels: &[text::Label<'_>]) -> Counter {
+        self.recorder.register_counter(&key(metric, labels), &METADATA)
+    }
+
+    pub fn gauge(&self, metric: Metric, labels: &[text::Label<'_>]) -> Gauge {
+        self.recorder.register_gauge(&key(metric, labels), &METADATA)
+    }
+}
+
+static METADATA: Metadata<'static> = Metadata::new("tidegate", Level::INFO, None);
+
+fn key(metric: Metric, labels: &[text::Label<'_>]) -> Key {
+    // The exporter takes `\\` for a backslash that is escaped already, and would show two different labels as one: hand it
+    // backslashes in that form.
+    let labels: Vec<Label> = labels.iter().map(|(name, value)| Label::new(*name, value.replace('\\', "\\\\"))).collect();
+    Key::from_parts(metric.name, labels)
+}
+
+/// Shared series by name.
+type Named<T> = Mutex<BTreeMap<String, Arc<T>>>;
+
+/// All metrics of the process. One, behind an `Arc`; nothing here is global, so that tests have their own.
+pub struct Registry {
+    exporter: Exporter,
+    handle: PrometheusHandle,
+    routes: Named<RouteSeries>,
+    pools: Named<PoolSeries>,
+    workers: Named<WorkerSeries>,
+    access_log: Arc<LogSeries>,
+    log_dropped: Counter,
+    log_lost: Counter,
+    reloads_ok: Counter,
+    reloads_refused: Counter,
+    last_reload_ok: Gauge,
+    last_reload_at: Gauge,
+    generation: Gauge,
+}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry::new()
+    }
+}
+
+impl Registry {
+    /// The process counts as started now.
+    pub fn new() -> Registry {
+        let exporter = Exporter::new();
+        exporter.gauge(names::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        exporter.gauge(names::PROCESS_START, &[]).set(unix_seconds());
+        Registry {
+            handle: exporter.recorder.handle(),
+            routes: Named::default(),
+            pools: Named::default(),
+            workers: Named::default(),
+            access_log: Arc::default(),
+            log_dropped: exporter.counter(names::LOG_DROPPED, &[]),
+            log_lost: exporter.counter(names::LOG_LOST, &[]),
+            reloads_ok: exporter.counter(names::RELOADS, &[("result", "ok")]),
+            reloads_refused: exporter.counter(names::RELOADS, &[("result", "refused")]),
+            last_reload_ok: exporter.gauge(names::LAST_RELOAD_OK, &[]),
+            last_reload_at: exporter.gauge(names::LAST_RELOAD_AT, &[]),
+            generation: exporter.gauge(names::GENERATION, &[]),
+            exporter,
+        }
+    }
+
+    /// The series of this route; the same at each call, over reloads too. For requests without a route, `"none"`.
+    pub fn route(&self, name: &str) -> Arc<RouteSeries> {
+        find(&self.routes, name, || RouteSeries::new(name, &self.exporter))
+    }
+
+    pub fn pool(&self, name: &str) -> Arc<PoolSeries> {
+        find(&self.pools, name, || PoolSeries::new(name, &self.exporter))
+    }
+
+    pub fn worker(&self, index: usize) -> Arc<WorkerSeries> {
+        let name = index.to_string();
+        find(&self.workers, &name, || WorkerSeries::new(&name, &self.exporter))
+    }
+
+    pub fn access_log(&self) -> Arc<LogSeries> {
+        Arc::clone(&self.access_log)
+    }
+
+    /// The configuration of the start is in force. It is not a reload, but it is the last file that was read.
+    pub fn loaded(&self, generation: u64) {
+        self.generation.set(generation as f64);
+        self.last_reload_ok.set(1.0);
+        self.last_reload_at.set(unix_seconds());
+    }
+
+    /// A reload put this generation in force.
+    pub fn reloaded(&self, generation: u64) {
+        self.reloads_ok.increment(1);
+        self.loaded(generation);
+    }
+
+    /// A reload was refused; the configuration before it stays.
+    pub fn reload_refused(&self) {
+        self.reloads_refused.increment(1);
+        self.last_reload_ok.set(0.0);
+        self.last_reload_at.set(unix_seconds());
+    }
+
+    /// Once a second, from a timer of the main thread.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// The metrics page, in the Prometheus text format 0.0.4. It shows what workers have flushed.
+    pub fn render(&self, backends: &[BackendSample]) -> String {
+        self.log_dropped.absolute(self.access_log.dropped());
+        self.log_lost.absolute(self.access_log.lost());
+        let mut page = self.handle.render();
+        self.render_histograms(&mut page);
+        render_backends(&mut page, backends);
+        render_process(&mut page);
+        page
+    }
+
+    fn render_histograms(&self, page: &mut String) {
+        let pools: Vec<_> = lock(&self.pools).values().cloned().collect();
+        type Of = fn(&PoolSeries) -> &super::histogram::Histogram;
+        let families: [(Metric, Of); 3] = [
+            (names::CONNECT_SECONDS, |pool| &pool.connect),
+            (names::FIRST_BYTE_SECONDS, |pool| &pool.first_byte),
+            (names::TOTAL_SECONDS, |pool| &pool.total),
+        ];
+        for (metric, of) in families {
+            text::family(page, metric);
+            for pool in &pools {
+                of(pool).render(page, metric, ("pool", &pool.name));
+            }
+        }
+    }
+}
+
+fn render_backends(page: &mut String, backends: &[BackendSample]) {
+    type Of = fn(&BackendSample) -> u32;
+    let families: [(Metric, Of); 3] = [
+        (names::BACKEND_UP, |backend| u32::from(backend.available)),
+        (names::BACKEND_WEIGHT, |backend| backend.weight),
+        (names::BACKEND_IN_FLIGHT, |backend| backend.in_flight),
+    ];
+    for (metric, of) in families {
+        text::family(page, metric);
+        for backend in backends {
+            let address = backend.address.to_string();
+            text::sample(page, metric, "", &[("pool", &backend.pool), ("backend", &address)], of(backend));
+        }
+    }
+}
+
+fn render_process(page: &mut String) {
+    let families = [
+        (names::PROCESS_OPEN_FDS, process::open_fds().map(|count| count as u64)),
+        (names::PROCESS_MAX_FDS, process::max_fds()),
+        (names::PROCESS_RSS, process::resident_bytes()),
+    ];
+    for (metric, value) in families {
+        if let Some(value) = value {
+            text::family(page, metric);
+            text::sample(page, metric, "", &[], value);
+        }
+    }
+}
+
+fn find<T>(named: &Named<T>, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
+    let mut named = lock(named);
+    if let Some(found) = named.get(name) {
+        return Arc::clone(found);
+    }
+    let made = Arc::new(new());
+    named.insert(name.to_owned(), Arc::clone(&made));
+    made
+}
+
+// A panic while the map was locked leaves a map without the new entry, which is as good as before.
+fn lock<T>(named: &Named<T>) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<T>>> {
+    named.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

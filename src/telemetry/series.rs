@@ -1,0 +1,418 @@
+//! Counters by route, pool and worker: one shared series each, and a local for every worker.
+//!
+//! A worker counts in `Cell`s and flushes each second: on the path of a request no cache line is shared. Shared series live in the
+//! `Registry` under their name, so a reload that keeps the name keeps the count; locals belong to whoever made them and flush when
+//! dropped. A gauge is flushed as a difference, so what began under one local may end under another.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge};
+
+use super::histogram::{Histogram, LocalHistogram};
+use super::names;
+use super::registry::Exporter;
+use crate::failure::Failure;
+
+/// Values of the label `class`, by hundreds of the status.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// How an attempt at a backend ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// An answer, whole, whatever its status.
+    Ok,
+    ConnectRefused,
+    ConnectFailed,
+    ConnectTimeout,
+    /// The connection broke before a byte of the answer.
+    Reset,
+    /// No first byte in time, or none more for too long.
+    Timeout,
+    /// The answer breaks the protocol.
+    Malformed,
+    /// The answer was cut.
+    Truncated,
+    /// Given up from our side: the client left, or the proxy failed. Says nothing about the backend.
+    Cancelled,
+}
+
+impl Outcome {
+    const LABELS: [&'static str; 9] =
+        ["ok", "connect_refused", "connect_failed", "connect_timeout", "reset", "timeout", "malformed", "truncated", "cancelled"];
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Outcome {
+        match failure {
+            Failure::ConnectRefused => Outcome::ConnectRefused,
+            Failure::ConnectFailed => Outcome::ConnectFailed,
+            Failure::ConnectTimeout => Outcome::ConnectTimeout,
+            Failure::UpstreamReset => Outcome::Reset,
+            Failure::FirstByteTimeout | Failure::StallTimeout | Failure::TotalTimeout => Outcome::Timeout,
+            Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::UpgradeUnexpected => Outcome::Malformed,
+            Failure::ResponseTruncated => Outcome::Truncated,
+            _ => Outcome::Cancelled,
+        }
+    }
+}
+
+/// A count of one worker's since the last flush.
+#[derive(Debug, Default)]
+struct Count(Cell<u64>);
+
+impl Count {
+    #[inline]
+    fn add(&self, n: u64) {
+        self.0.set(self.0.get().wrapping_add(n));
+    }
+
+    fn flush(&self, shared: &Counter) {
+        let counted = self.0.take();
+        if counted > 0 {
+            shared.increment(counted);
+        }
+    }
+}
+
+/// A level's change on one worker since the last flush.
+#[derive(Debug, Default)]
+struct Delta(Cell<i64>);
+
+impl Delta {
+    #[inline]
+    fn add(&self, n: i64) {
+        self.0.set(self.0.get() + n);
+    }
+
+    fn flush(&self, shared: &Gauge) {
+        let change = self.0.take();
+        if change != 0 {
+            shared.increment(change as f64);
+        }
+    }
+}
+
+/// A local flushes what it has when its owner lets go of it.
+macro_rules! flush_on_drop {
+    ($($local:ident)+) => {
+        $( impl Drop for $local {
+            fn drop(&mut self) {
+                self.flush();
+            }
+        } )+
+    };
+}
+
+flush_on_drop! { RouteLocal WorkerLocal }
+
+impl Drop for PoolLocal {
+    fn drop(&mut self) {
+        // Its connections go with the worker's view of the pool, or to the next view.
+        self.idle(0);
+        self.flush();
+    }
+}
+
+/// What is counted of a route. Its series appear with its first request, all classes together (so that the first 500 is already a
+/// rise from 0): ten thousand routes cost a scrape only what is used of them.
+pub struct RouteSeries {
+    name: String,
+    exporter: Exporter,
+    counters: OnceLock<RouteCounters>,
+    /// By `Failure::index`; each appears with its first failure.
+    failures: OnceLock<Box<[OnceLock<Counter>; Failure::COUNT]>>,
+}
+
+struct RouteCounters {
+    classes: [Counter; CLASSES.len()],
+    received: Counter,
+    sent: Counter,
+}
+
+impl RouteSeries {
+    pub(super) fn new(name: &str, exporter: &Exporter) -> RouteSeries {
+        RouteSeries { name: name.to_owned(), exporter: exporter.clone(), counters: OnceLock::new(), failures: OnceLock::new() }
+    }
+
+    pub fn local(self: &Arc<Self>) -> RouteLocal {
+        RouteLocal { shared: Arc::clone(self), classes: Default::default(), received: Count::default(), sent: Count::default() }
+    }
+
+    fn counters(&self) -> &RouteCounters {
+        let route = ("route", self.name.as_str());
+        self.counters.get_or_init(|| RouteCounters {
+            classes: CLASSES.map(|class| self.exporter.counter(names::REQUESTS, &[route, ("class", class)])),
+            received: self.exporter.counter(names::RECEIVED_BYTES, &[route]),
+            sent: self.exporter.counter(names::SENT_BYTES, &[route]),
+        })
+    }
+
+    /// Shared at once, without a local: failures are few, and an array of them per route and worker would be kilobytes of zeros.
+    #[cold]
+    fn failed(&self, failure: Failure) {
+        let failures = self.failures.get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
+        let labels = [("route", self.name.as_str()), ("reason", failure.code())];
+        failures[failure.index()].get_or_init(|| self.exporter.counter(names::FAILURES, &labels)).increment(1);
+    }
+}
+
+/// One worker's counts of a route.
+pub struct RouteLocal {
+    shared: Arc<RouteSeries>,
+    classes: [Count; CLASSES.len()],
+    received: Count,
+    sent: Count,
+}
+
+impl RouteLocal {
+    /// A request has ended. `status`: what was sent, `None` where no answer was begun. `received`, `sent`: bytes of content.
+    #[inline]
+    pub fn request(&self, status: Option<u16>, failure: Option<Failure>, received: u64, sent: u64) {
+        let class = usize::from(status.unwrap_or(0) / 100);
+        self.classes[if class < CLASSES.len() { class } else { 0 }].add(1);
+        self.received.add(received);
+        self.sent.add(sent);
+        if let Some(failure) = failure {
+            self.shared.failed(failure);
+        }
+    }
+
+    pub fn flush(&self) {
+        if self.classes.iter().all(|class| class.0.get() == 0) {
+            return;
+        }
+        let counters = self.shared.counters();
+        for (local, shared) in self.classes.iter().zip(&counters.classes) {
+            local.flush(shared);
+        }
+        self.received.flush(&counters.received);
+        self.sent.flush(&counters.sent);
+    }
+}
+
+/// What is counted of a pool, over all its backends.
+pub struct PoolSeries {
+    pub(super) name: String,
+    attempts: [Counter; Outcome::LABELS.len()],
+    free_retries: Counter,
+    opened: Counter,
+    reused: Counter,
+    idle: Gauge,
+    pub(super) connect: Histogram,
+    pub(super) first_byte: Histogram,
+    pub(super) total: Histogram,
+}
+
+impl PoolSeries {
+    pub(super) fn new(name: &str, exporter: &Exporter) -> PoolSeries {
+        let pool = ("pool", name);
+        PoolSeries {
+            name: name.to_owned(),
+            attempts: Outcome::LABELS.map(|outcome| exporter.counter(names::ATTEMPTS, &[pool, ("outcome", outcome)])),
+            free_retries: exporter.counter(names::FREE_RETRIES, &[pool]),
+            opened: exporter.counter(names::UPSTREAM_OPENED, &[pool]),
+            reused: exporter.counter(names::UPSTREAM_REUSED, &[pool]),
+            idle: exporter.gauge(names::UPSTREAM_IDLE, &[pool]),
+            connect: Histogram::default(),
+            first_byte: Histogram::default(),
+            total: Histogram::default(),
+        }
+    }
+
+    pub fn local(self: &Arc<Self>) -> PoolLocal {
+        PoolLocal {
+            shared: Arc::clone(self),
+            attempts: Default::default(),
+            free_retries: Count::default(),
+            opened: Count::default(),
+            reused: Count::default(),
+            idle: Delta::default(),
+            idle_level: Cell::new(0),
+            connect: LocalHistogram::default(),
+            first_byte: LocalHistogram::default(),
+            total: LocalHistogram::default(),
+        }
+    }
+}
+
+/// One worker's counts of a pool.
+pub struct PoolLocal {
+    shared: Arc<PoolSeries>,
+    attempts: [Count; Outcome::LABELS.len()],
+    free_retries: Count,
+    opened: Count,
+    reused: Count,
+    idle: Delta,
+    idle_level: Cell<i64>,
+    connect: LocalHistogram,
+    first_byte: LocalHistogram,
+    total: LocalHistogram,
+}
+
+impl PoolLocal {
+    #[inline]
+    pub fn attempt(&self, outcome: Outcome) {
+        self.attempts[outcome as usize].add(1);
+    }
+
+    #[inline]
+    pub fn free_retry(&self) {
+        self.free_retries.add(1);
+    }
+
+    /// A connection to a backend was opened, and took this long.
+    #[inline]
+    pub fn connected(&self, took: Duration) {
+        self.opened.add(1);
+        self.connect.record(took);
+    }
+
+    /// An idle connection was taken to be used again.
+    #[inline]
+    pub fn reused(&self) {
+        self.reused.add(1);
+    }
+
+    /// So many connections of this worker wait for a request now.
+    pub fn idle(&self, level: usize) {
+        let level = level as i64;
+        self.idle.add(level - self.idle_level.replace(level));
+    }
+
+    /// From the end of the request's head to the first byte of the answer.
+    #[inline]
+    pub fn first_byte(&self, took: Duration) {
+        self.first_byte.record(took);
+    }
+
+    /// A whole exchange has ended; not to be told of tunnels, whose length says nothing about speed.
+    #[inline]
+    pub fn total(&self, took: Duration) {
+        self.total.record(took);
+    }
+
+    pub fn flush(&self) {
+        let shared = &*self.shared;
+        for (local, shared) in self.attempts.iter().zip(&shared.attempts) {
+            local.flush(shared);
+        }
+        self.free_retries.flush(&shared.free_retries);
+        self.opened.flush(&shared.opened);
+        self.reused.flush(&shared.reused);
+        self.idle.flush(&shared.idle);
+        self.connect.flush(&shared.connect);
+        self.first_byte.flush(&shared.first_byte);
+        self.total.flush(&shared.total);
+    }
+}
+
+/// What is counted of a worker.
+pub struct WorkerSeries {
+    accepted: Counter,
+    handed_off: Counter,
+    connections: Gauge,
+    in_flight: Gauge,
+}
+
+impl WorkerSeries {
+    pub(super) fn new(index: &str, exporter: &Exporter) -> WorkerSeries {
+        let worker = [("worker", index)];
+        WorkerSeries {
+            accepted: exporter.counter(names::ACCEPTED, &worker),
+            handed_off: exporter.counter(names::HANDED_OFF, &worker),
+            connections: exporter.gauge(names::WORKER_CONNECTIONS, &worker),
+            in_flight: exporter.gauge(names::IN_FLIGHT, &worker),
+        }
+    }
+
+    pub fn local(self: &Arc<Self>) -> WorkerLocal {
+        WorkerLocal {
+            shared: Arc::clone(self),
+            accepted: Count::default(),
+            handed_off: Count::default(),
+            connections: Delta::default(),
+            in_flight: Delta::default(),
+        }
+    }
+}
+
+/// One worker's counts of itself.
+pub struct WorkerLocal {
+    shared: Arc<WorkerSeries>,
+    accepted: Count,
+    handed_off: Count,
+    connections: Delta,
+    in_flight: Delta,
+}
+
+impl WorkerLocal {
+    #[inline]
+    pub fn accepted(&self) {
+        self.accepted.add(1);
+    }
+
+    #[inline]
+    pub fn handed_off(&self) {
+        self.handed_off.add(1);
+    }
+
+    /// This worker serves one connection more: its own, or one handed to it.
+    #[inline]
+    pub fn opened(&self) {
+        self.connections.add(1);
+    }
+
+    #[inline]
+    pub fn closed(&self) {
+        self.connections.add(-1);
+    }
+
+    #[inline]
+    pub fn request_began(&self) {
+        self.in_flight.add(1);
+    }
+
+    #[inline]
+    pub fn request_ended(&self) {
+        self.in_flight.add(-1);
+    }
+
+    pub fn flush(&self) {
+        self.accepted.flush(&self.shared.accepted);
+        self.handed_off.flush(&self.shared.handed_off);
+        self.connections.flush(&self.shared.connections);
+        self.in_flight.flush(&self.shared.in_flight);
+    }
+}
+
+/// What became of access log lines that were not written. Read by the status page as well, hence atomics that are published at a
+/// scrape.
+#[derive(Debug, Default)]
+pub struct LogSeries {
+    dropped: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl LogSeries {
+    /// The writer was behind and the buffer full.
+    pub fn drop_line(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lines were taken and could not be written.
+    pub fn lose(&self, lines: u64) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
