@@ -3,9 +3,13 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests wait, block and start threads as they need"))]
 
 pub mod backend;
+pub mod balance;
 pub mod config;
 pub mod failure;
+pub mod http1;
 pub mod io;
 pub mod lifecycle;
+pub mod listen;
 pub mod message;
+pub mod route;
 pub mod telemetry;

@@ -1,0 +1,364 @@
+//! One connection to a backend: a request goes out, an answer comes back, and the connection is fit for the next one or is not.
+//!
+//! A request body that is not all here yet gets a task of its own (`Pump`), owned by the exchange: the answer may come, and stream,
+//! while the request is still being sent. If the answer ends first, the pump is aborted and the connection is not used again.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::framing::{Decoder, Step};
+use super::head::{self, Framing, Limits, Response, Resume};
+use super::relay::{Gathered, Shape, Stop, To, gather};
+use super::writer;
+use crate::failure::Failure;
+use crate::io::{Buffer, Io, Scratch, Timer};
+use crate::message::{Body, Fields, Head, Length, Method, Name, Source};
+
+/// What a backend may send as the head of an answer. Wider than what clients may send: cookies and policies pile up here.
+const LIMITS: Limits = Limits { bytes: 64 << 10, fields: 256, target: 0 };
+
+/// An established connection, between two exchanges or in one.
+pub struct Connection {
+    io: Io,
+    buffer: Buffer,
+    timer: Timer,
+}
+
+/// A request that did not get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsent {
+    pub failure: Failure,
+    /// The backend can have seen nothing of it.
+    pub untouched: bool,
+}
+
+/// An answer that did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered {
+    pub failure: Failure,
+    /// The connection ended, or broke, before a byte of an answer: what a kept connection does when its backend had closed it.
+    pub silent: bool,
+}
+
+impl Connection {
+    /// On the heap: it is handed around for as long as it lives.
+    pub fn new(io: Io) -> Box<Connection> {
+        Box::new(Connection { io, buffer: Buffer::new(), timer: Timer::new() })
+    }
+
+    /// Whether a kept connection is still good for a request: nothing has come on it, not even its end.
+    pub fn is_quiet(&self) -> bool {
+        self.io.is_quiet()
+    }
+
+    /// Sends the head and what is there of the body; a body that goes on is left to the pump that is returned.
+    /// `body` is taken only when some of it may have been used up. `stall`: without progress.
+    pub async fn send(&mut self, head: &Head, body: &mut Option<Body>, stall: Duration) -> Result<Option<Pump>, Unsent> {
+        let mut out = Scratch::take();
+        let to = To { io: &self.io, timer: &self.timer, timeout: stall };
+        let Some(mut body) = body.take_if(|body| !body.is_empty()) else {
+            let framing = if head.fields.contains(Name::ContentLength) { Framing::Length(0) } else { Framing::Empty };
+            writer::request_head(head, framing, writer::Connection::Persistent, &mut out);
+            let whole = out.len();
+            let sent = to.flush(&mut out, None).await;
+            return sent.map(|()| None).map_err(|stop| Unsent { failure: sending(stop), untouched: out.len() == whole });
+        };
+        let framing = match body.length() {
+            Length::Exact(length) => Framing::Length(length),
+            Length::Unknown => Framing::Chunked,
+        };
+        let shape = Shape { chunked: framing == Framing::Chunked, trailers: true };
+        writer::request_head(head, framing, writer::Connection::Persistent, &mut out);
+        let gathered = poll_fn(|cx| Poll::Ready(gather(&mut body, shape, cx, &mut out))).await;
+        let gathered = gathered.map_err(|failure| Unsent { failure, untouched: true })?;
+        let flushed = match gathered {
+            Gathered::Large(n) => to.flush_with(&mut out, &mut body, n, shape).await,
+            Gathered::Ended | Gathered::Waiting => to.flush(&mut out, None).await,
+        };
+        flushed.map_err(|stop| Unsent { failure: sending(stop), untouched: false })?;
+        Ok(match gathered {
+            Gathered::Ended => None,
+            _ => Some(Pump::start(self.io.clone(), body, shape, out, stall)),
+        })
+    }
+
+    /// Reads one head of an answer: an interim one (1xx) or the final one. `wait`: to its first byte, counted from when the request
+    /// was sent whole, and between its parts.
+    pub async fn read_head(&mut self, method: Method, pump: Option<&Pump>, wait: Duration) -> Result<Response, Unanswered> {
+        let mut resume = Resume::default();
+        let mut waiting = false;
+        loop {
+            if !self.buffer.is_empty() && resume.is_due(self.buffer.data(), &LIMITS) {
+                match head::response(self.buffer.data(), &LIMITS, method) {
+                    Ok(Some((response, used))) => {
+                        self.buffer.consume(used);
+                        return Ok(response);
+                    }
+                    Ok(None) if self.buffer.is_full() && !self.buffer.grow(LIMITS.bytes) => {
+                        return Err(Unanswered { failure: Failure::ResponseHeadTooLarge, silent: false });
+                    }
+                    Ok(None) => {}
+                    Err(failure) => return Err(Unanswered { failure, silent: false }),
+                }
+            }
+            let read = poll_fn(|cx| {
+                if let Some(failure) = pump.and_then(Pump::failure) {
+                    return Poll::Ready(Err(failure));
+                }
+                if let Poll::Ready(read) = self.buffer.poll_fill(&self.io, cx) {
+                    return Poll::Ready(Ok(read));
+                }
+                if let Some(pump) = pump
+                    && pump.poll_over(cx).is_pending()
+                {
+                    // The request is still on its way, under deadlines of its own.
+                    return Poll::Pending;
+                }
+                if !waiting {
+                    self.timer.set_and_wait(wait, cx);
+                    waiting = true;
+                    return Poll::Pending;
+                }
+                self.timer.poll_elapsed(cx).map(|_| Err(Failure::FirstByteTimeout))
+            });
+            match read.await {
+                Ok(Ok(1..)) => waiting = false,
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Unanswered { failure: Failure::UpstreamReset, silent: self.buffer.is_empty() }),
+                Err(failure) => return Err(Unanswered { failure, silent: false }),
+            }
+        }
+    }
+
+    /// The stream itself, and what was read of it behind the head: for a protocol that took over.
+    pub fn into_stream(self) -> (Io, Bytes) {
+        let early = Bytes::copy_from_slice(self.buffer.data());
+        (self.io, early)
+    }
+}
+
+fn sending(stop: Stop) -> Failure {
+    match stop {
+        Stop::Body(failure) => failure,
+        Stop::Broken => Failure::UpstreamReset,
+        Stop::Elapsed => Failure::StallTimeout,
+    }
+}
+
+/// Takes a connection back once its answer has been read whole.
+pub trait Home {
+    fn take_back(self, connection: Box<Connection>);
+}
+
+/// The body of an answer, read from the backend as it is asked for. Holds the connection, and `home`, for as long as there is more.
+pub struct ResponseBody<H: Home> {
+    /// `None` once the body has ended or failed.
+    exchange: Option<(Box<Connection>, H)>,
+    decoder: Decoder,
+    /// Content bytes at the front of the buffer.
+    visible: usize,
+    keep_alive: bool,
+    pump: Option<Pump>,
+    stall: Duration,
+    /// The stall deadline is set: nothing came since.
+    waiting: bool,
+    /// The deadline of the whole exchange, where there is one.
+    total: Option<Timer>,
+}
+
+/// The body that follows a final head; with nothing to follow, the connection goes home at once.
+pub fn body<H: Home + 'static>(
+    connection: Box<Connection>,
+    home: H,
+    framing: Framing,
+    keep_alive: bool,
+    pump: Option<Pump>,
+    stall: Duration,
+    total: Option<Timer>,
+) -> Body {
+    let mut source = ResponseBody {
+        exchange: Some((connection, home)),
+        decoder: Decoder::new(framing),
+        visible: 0,
+        keep_alive,
+        pump,
+        stall,
+        waiting: false,
+        total,
+    };
+    if matches!(framing, Framing::Empty | Framing::Length(0)) {
+        source.finish();
+        return Body::empty();
+    }
+    Body::source(Box::new(source))
+}
+
+impl<H: Home> ResponseBody<H> {
+    /// The answer was read whole: the connection goes home if it is fit for more.
+    fn finish(&mut self) {
+        let pumped = self.pump.take().is_none_or(|pump| pump.is_whole());
+        if let Some((mut connection, home)) = self.exchange.take()
+            && self.keep_alive
+            && pumped
+            // Bytes behind the answer that nobody asked for: whatever they are, they must not answer the next request.
+            && connection.buffer.is_empty()
+        {
+            connection.buffer.release();
+            home.take_back(connection);
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Poll<Result<bool, Failure>> {
+        self.pump = None;
+        self.exchange = None;
+        Poll::Ready(Err(failure))
+    }
+}
+
+impl<H: Home> Source for ResponseBody<H> {
+    fn length(&self) -> Length {
+        match self.decoder.remaining() {
+            Length::Exact(left) => Length::Exact(left + self.visible as u64),
+            Length::Unknown => Length::Unknown,
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        while self.visible == 0 {
+            let Some((connection, _)) = &mut self.exchange else {
+                return Poll::Ready(Ok(false));
+            };
+            if let Some(failure) = self.pump.as_ref().and_then(Pump::failure) {
+                return self.fail(failure);
+            }
+            if self.total.as_ref().is_some_and(|total| total.poll_elapsed(cx).is_ready()) {
+                return self.fail(Failure::TotalTimeout);
+            }
+            match self.decoder.step(connection.buffer.data()) {
+                Ok(Step::Data { skip, data }) => {
+                    connection.buffer.consume(skip);
+                    self.visible = data;
+                }
+                Ok(Step::Done { skip }) => {
+                    connection.buffer.consume(skip);
+                    self.finish();
+                    return Poll::Ready(Ok(false));
+                }
+                Ok(Step::More { skip }) => {
+                    connection.buffer.consume(skip);
+                    match connection.buffer.poll_fill(&connection.io, cx) {
+                        Poll::Ready(Ok(1..)) => self.waiting = false,
+                        Poll::Ready(Ok(0)) if self.decoder.eof().is_ok() => {
+                            self.finish();
+                            return Poll::Ready(Ok(false));
+                        }
+                        Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.fail(Failure::ResponseTruncated),
+                        Poll::Pending => {
+                            if let Some(pump) = &self.pump {
+                                // Only to be woken if it fails.
+                                let _ = pump.poll_over(cx);
+                            }
+                            if !self.waiting {
+                                connection.timer.set(self.stall);
+                                self.waiting = true;
+                            }
+                            if connection.timer.poll_elapsed(cx).is_ready() {
+                                return self.fail(Failure::StallTimeout);
+                            }
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Err(what) => return self.fail(Failure::ResponseMalformed(what)),
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    fn data(&self) -> &[u8] {
+        match &self.exchange {
+            Some((connection, _)) => &connection.buffer.data()[..self.visible],
+            None => &[],
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        if let Some((connection, _)) = &mut self.exchange {
+            self.visible -= n;
+            connection.buffer.consume(n);
+        }
+    }
+
+    fn take_trailers(&mut self) -> Option<Fields> {
+        self.decoder.take_trailers()
+    }
+}
+
+#[derive(Default)]
+struct Progress {
+    over: Cell<bool>,
+    whole: Cell<bool>,
+    failure: Cell<Option<Failure>>,
+    waiting: Cell<Option<Waker>>,
+}
+
+/// The task that sends the rest of a request body. Dropping it stops it.
+pub struct Pump {
+    progress: Rc<Progress>,
+    task: JoinHandle<()>,
+}
+
+impl Pump {
+    fn start(io: Io, mut body: Body, shape: Shape, mut out: Scratch, stall: Duration) -> Pump {
+        let progress = Rc::new(Progress::default());
+        let seen = progress.clone();
+        let task = tokio::task::spawn_local(async move {
+            let timer = Timer::new();
+            let to = To { io: &io, timer: &timer, timeout: stall };
+            match to.relay(&mut body, shape, &mut out, |_| None).await {
+                Ok(()) => seen.whole.set(true),
+                Err(Stop::Body(failure)) => seen.failure.set(Some(failure)),
+                Err(Stop::Elapsed) => seen.failure.set(Some(Failure::StallTimeout)),
+                // The backend does not want the rest. Its answer, if there is one, says why.
+                Err(Stop::Broken) => {}
+            }
+            // The client's connection gets its buffer back before anybody hears of the end.
+            drop(body);
+            seen.over.set(true);
+            if let Some(waker) = seen.waiting.take() {
+                waker.wake();
+            }
+        });
+        Pump { progress, task }
+    }
+
+    /// Why the request can not be sent whole, where the backend is not the reason.
+    fn failure(&self) -> Option<Failure> {
+        self.progress.failure.get()
+    }
+
+    /// Whether the backend has been sent the whole request.
+    fn is_whole(&self) -> bool {
+        self.progress.whole.get()
+    }
+
+    /// Ready once nothing more will be sent.
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.progress.over.get() {
+            return Poll::Ready(());
+        }
+        self.progress.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
