@@ -2,8 +2,11 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests wait, block and start threads as they need"))]
 
+pub mod admin;
+pub mod app;
 pub mod backend;
 pub mod balance;
+pub mod cli;
 pub mod config;
 pub mod failure;
 pub mod http1;
@@ -11,5 +14,9 @@ pub mod io;
 pub mod lifecycle;
 pub mod listen;
 pub mod message;
+pub mod proxy;
 pub mod route;
+pub mod table;
 pub mod telemetry;
+pub mod upstream;
+pub mod worker;

@@ -1,0 +1,128 @@
+//! The admin listener: metrics, readiness, status, reload. It changes nothing itself; what is to be done goes to `app` as a `Command`.
+//!
+//! One request per connection, `EXCHANGE_TIMEOUT` for each and `CONNECTIONS` at once: its callers come every few seconds, and so
+//! nobody can hold it by being slow. No framework: seven paths are a `match`.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::telemetry::{BackendSample, Registry};
+
+mod answer;
+mod readiness;
+mod status;
+
+pub use readiness::{Readiness, Stage};
+pub use status::{BackendStatus, Command, LastReload, ListenerStatus, PoolStatus, ReloadReport, Status, WorkerStatus};
+
+const CONNECTIONS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// From accept to the last byte of the answer.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the exchanges that run when the end is called.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// After accept failed, which for want of descriptors it does at once again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the admin listener reads, and where it sends commands.
+#[derive(Clone)]
+pub struct Sources {
+    pub registry: Arc<Registry>,
+    pub readiness: Readiness,
+    pub commands: mpsc::Sender<Command>,
+    /// The backends in force, read from their live state; called at each scrape.
+    pub backends: Arc<dyn Fn() -> Vec<BackendSample> + Send + Sync>,
+}
+
+/// The address can not be listened on: taken, not ours, or not allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("admin: can not listen on {address}")]
+pub struct BindError {
+    pub address: SocketAddr,
+    pub source: io::Error,
+}
+
+/// A bound admin listener.
+pub struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Admin {
+    /// Binds now, so that a taken port is known before anything else starts. Connections wait in the backlog until `serve`.
+    pub fn bind(address: SocketAddr) -> Result<Admin, BindError> {
+        let bound = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok(Admin { address: listener.local_addr()?, listener })
+        };
+        bound().map_err(|source| BindError { address, source })
+    }
+
+    /// Where it listens; the port is the real one where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `end` resolves, then stops accepting and gives running exchanges `END_TIMEOUT`. To be run in a tokio runtime
+    /// with net and time. Dropping the future closes everything at once.
+    pub async fn serve(self, sources: Sources, end: impl Future<Output = ()>) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut exchanges = JoinSet::new();
+        let mut end = pin!(end);
+        loop {
+            let accepted = async {
+                let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes the semaphore");
+                (listener.accept().await, slot)
+            };
+            tokio::select! {
+                () = &mut end => break,
+                Some(_) = exchanges.join_next() => {}
+                (accepted, slot) = accepted => match accepted {
+                    Ok((stream, _)) => {
+                        let exchange = exchange(stream, sources.clone());
+                        exchanges.spawn(async move {
+                            exchange.await;
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        warn!(%error, "admin: accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        // What is not done by then is aborted as the set is dropped.
+        let _ = tokio::time::timeout(END_TIMEOUT, async { while exchanges.join_next().await.is_some() {} }).await;
+        Ok(())
+    }
+}
+
+async fn exchange(stream: tokio::net::TcpStream, sources: Sources) {
+    let service = service_fn(|request| async { Ok::<_, Infallible>(answer::answer(request, &sources).await) });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .max_buf_size(16 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    // A client that left or broke the protocol is its own affair.
+    let _ = tokio::time::timeout(EXCHANGE_TIMEOUT, connection).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! What `app` is asked, and what it answers: the JSON of `/api/status` and `/api/reload`, which `tidegate status` and
+//! `tidegate reload` read back.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::readiness::Stage;
+
+/// To `app`. An asker that no longer waits has dropped its receiver; the command is carried out all the same.
+#[derive(Debug)]
+pub enum Command {
+    Reload { reply: oneshot::Sender<ReloadReport> },
+    Status { reply: oneshot::Sender<Status> },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// The file as it is now is in force.
+    pub ok: bool,
+    /// For people: what was added, changed and removed, or what is wrong with the file.
+    pub report: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub stage: Stage,
+    pub uptime_seconds: u64,
+    /// `None`: run without a file.
+    pub config_file: Option<PathBuf>,
+    /// Counts the configurations that came into force; the first is 1.
+    pub generation: u64,
+    /// `None`: not since the start.
+    pub last_reload: Option<LastReload>,
+    pub workers: Vec<WorkerStatus>,
+    pub listeners: Vec<ListenerStatus>,
+    pub pools: Vec<PoolStatus>,
+    /// Access log lines dropped because the writer was behind.
+    pub access_log_dropped: u64,
+    /// Access log lines lost because they could not be written.
+    pub access_log_lost: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastReload {
+    pub when: Timestamp,
+    pub ok: bool,
+    /// Why it was refused.
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    pub index: usize,
+    pub connections: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    pub name: String,
+    pub addresses: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    pub name: String,
+    /// As in the configuration: `p2c`.
+    pub algorithm: String,
+    pub backends: Vec<BackendStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    pub address: SocketAddr,
+    pub weight: u32,
+    pub in_flight: u32,
+    /// Whether balancers may pick it.
+    pub available: bool,
+}

@@ -1,0 +1,484 @@
+//! The composition root: builds the rooms, binds, follows the configuration, drains. It owns every thread and task.
+//!
+//! Workers carry the traffic; this runs on the main thread, whose runtime does what is not on a request's path. One loop (`run`)
+//! decides what happens next: a signal, a changed file, a command from the admin API.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{error, info, warn};
+
+use crate::admin::{
+    Admin, BackendStatus, Command, LastReload, ListenerStatus, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status, WorkerStatus,
+};
+use crate::config::model::Listener;
+use crate::config::watch::Watch;
+use crate::config::{self, Config, Report};
+use crate::lifecycle::limits;
+use crate::lifecycle::signals::{Event, Signals};
+use crate::listen::{self, BindError};
+use crate::table::{self, Current, State, Table};
+use crate::telemetry::log::{self, ProcessLog};
+use crate::telemetry::{AccessLog, BackendSample};
+use crate::worker::{Listening, Setup, Workers};
+
+/// Commands that may wait; whoever asks waits for the answer, so more are never useful.
+const COMMANDS: usize = 16;
+/// How long the last lines of the access log may take.
+const LOG_CLOSE: Duration = Duration::from_secs(2);
+/// How often a drain looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// Where the configuration comes from.
+pub enum Source {
+    /// Followed for as long as the process runs.
+    File(PathBuf),
+    /// `name`: what to call the text where it is wrong.
+    Text { text: String, name: String },
+}
+
+pub struct Options {
+    pub source: Source,
+    /// Called once all addresses are bound and served.
+    pub ready: Box<dyn FnOnce() + Send>,
+}
+
+/// Why the proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the configuration is refused")]
+    Configuration(Report),
+    #[error("`{key}`: {address} is taken by another program")]
+    AddressTaken { address: SocketAddr, key: String },
+    #[error("`{key}`: can not listen on {address}")]
+    Bind { key: String, address: SocketAddr, source: std::io::Error },
+    #[error("{what}")]
+    System { what: String, source: std::io::Error },
+}
+
+impl Error {
+    fn bind(key: String, address: SocketAddr, source: std::io::Error) -> Error {
+        match source.kind() {
+            std::io::ErrorKind::AddrInUse => Error::AddressTaken { address, key },
+            _ => Error::Bind { key, address, source },
+        }
+    }
+
+    fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+        let what = what.into();
+        move |source| Error::System { what, source }
+    }
+}
+
+/// Runs the proxy until it is told to end, drained or not.
+pub fn run(options: Options) -> Result<(), Error> {
+    let (text, name, file) = match options.source {
+        Source::File(path) => (config::read(&path).map_err(Error::Configuration)?, path.display().to_string(), Some(path)),
+        Source::Text { text, name } => (text, name, None),
+    };
+    let (config, warnings) = config::parse(&text, &name).map_err(Error::Configuration)?;
+    // A second one in the process (a test's) keeps the log of the first.
+    let log = log::init(config.log.level).ok();
+    warnings.lines().for_each(|line| warn!("{line}"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::system("the main runtime can not start"))?;
+    runtime.block_on(async {
+        let signals = Signals::install().map_err(Error::system("signals can not be caught"))?;
+        let watch = match &file {
+            Some(path) => Some(Watch::start(path, text).map_err(Error::system(format!("{name} can not be watched")))?),
+            None => None,
+        };
+        let app = App::start(config, name, file, log)?;
+        (options.ready)();
+        app.run(signals, watch).await;
+        Ok(())
+    })
+}
+
+struct App {
+    /// In force, but for what needs a restart.
+    config: Config,
+    /// What the configuration is called in messages.
+    name: String,
+    file: Option<PathBuf>,
+    log: Option<ProcessLog>,
+    access: AccessLog,
+    state: Arc<State>,
+    current: Arc<Current>,
+    workers: Workers,
+    listening: HashMap<Seat, Arc<Listening>>,
+    readiness: Readiness,
+    last_reload: Option<LastReload>,
+    started: Instant,
+    commands: mpsc::Receiver<Command>,
+    admin: Option<JoinHandle<()>>,
+}
+
+/// One address of one listener: what is bound, kept and closed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Seat {
+    listener: String,
+    address: SocketAddr,
+}
+
+impl App {
+    fn start(config: Config, name: String, file: Option<PathBuf>, log: Option<ProcessLog>) -> Result<App, Error> {
+        match limits::raise_open_files() {
+            Ok(files) => info!(before = files.before, now = files.after, "limit on open files"),
+            Err(error) => warn!(%error, "the limit on open files stays as it was"),
+        }
+        let state = Arc::new(State::default());
+        let access =
+            AccessLog::open(&config.log, state.registry.access_log()).map_err(Error::system("`log.access_file` can not be written"))?;
+        let admin = config
+            .admin
+            .as_ref()
+            .map(|admin| Admin::bind(admin.address).map_err(|error| Error::bind("admin.address".to_owned(), error.address, error.source)));
+        let admin = admin.transpose()?;
+        let bound = bind_new(&config, &HashMap::new())?;
+
+        let current = Arc::new(Current::new(table::build(&config, &state, None)));
+        let setup = Setup { current: current.clone(), state: state.clone(), access: access.clone() };
+        let workers = Workers::start(config.server.workers, &setup).map_err(Error::system("the workers can not start"))?;
+        state.registry.loaded(current.generation());
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let readiness = Readiness::default();
+        let admin = admin.map(|admin| {
+            let in_force = current.clone();
+            let sources = Sources {
+                registry: state.registry.clone(),
+                readiness: readiness.clone(),
+                commands: sender,
+                backends: Arc::new(move || samples(&in_force.load())),
+            };
+            info!(address = %admin.address(), "admin listens");
+            #[expect(clippy::disallowed_methods, reason = "this is not the data path, and the handle is kept and aborted at the end")]
+            tokio::spawn(serve_admin(admin, sources))
+        });
+        let mut app = App {
+            config,
+            name,
+            file,
+            log,
+            access,
+            state,
+            current,
+            workers,
+            listening: HashMap::new(),
+            readiness,
+            last_reload: None,
+            started: Instant::now(),
+            commands,
+            admin,
+        };
+        app.listen(bound);
+        app.readiness.advance(Stage::Ready);
+        Ok(app)
+    }
+
+    /// Until a drain is over, or cut short.
+    async fn run(mut self, mut signals: Signals, mut watch: Option<Watch>) {
+        let mut upkeep = tokio::time::interval(Duration::from_secs(1));
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut phase = Phase::Serving;
+        loop {
+            let look = match phase {
+                Phase::Serving => None,
+                Phase::Announced { until } => Some(until),
+                Phase::Draining { .. } => Some(Instant::now() + DRAIN_LOOK),
+            };
+            tokio::select! {
+                event = signals.next() => match event {
+                    Event::Drain => phase = self.announce(),
+                    Event::End => {
+                        warn!("told to end at once");
+                        break;
+                    }
+                    Event::Reload => drop(self.reload()),
+                    Event::ReopenLogs => self.reopen(),
+                },
+                contents = changed(&mut watch) => drop(self.apply(contents)),
+                Some(command) = self.commands.recv() => self.obey(command),
+                _ = upkeep.tick() => self.state.registry.upkeep(),
+                () = at(look) => match phase {
+                    Phase::Serving => {}
+                    Phase::Announced { .. } => phase = self.drain(),
+                    Phase::Draining { until } => {
+                        let open: usize = self.workers.connections().iter().sum();
+                        if open == 0 {
+                            info!("drained");
+                            break;
+                        }
+                        if Instant::now() >= until {
+                            warn!(connections = open, "the time to drain is over: what is still open is closed");
+                            break;
+                        }
+                    }
+                },
+            }
+        }
+        self.workers.end();
+        if let Some(admin) = self.admin {
+            admin.abort();
+        }
+        if !self.access.close(LOG_CLOSE) {
+            warn!("the last lines of the access log could not be written in time");
+        }
+    }
+
+    /// Load balancers in front are told first, and get their time to look elsewhere.
+    fn announce(&self) -> Phase {
+        self.readiness.advance(Stage::Draining);
+        let delay = self.config.server.drain_delay;
+        info!(delay = ?delay, "draining: not ready any more, still serving everything");
+        Phase::Announced { until: Instant::now() + delay }
+    }
+
+    fn drain(&self) -> Phase {
+        let timeout = self.config.server.drain_timeout;
+        info!(timeout = ?timeout, "draining: nothing new is accepted, what runs is finished");
+        self.workers.drain();
+        Phase::Draining { until: Instant::now() + timeout }
+    }
+
+    fn reopen(&self) {
+        match self.access.reopen() {
+            Ok(()) => info!("access log opened again"),
+            Err(error) => error!(%error, "the access log can not be opened again; the old file stays in use"),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // Whoever asked may have gone; then the answer is for nobody.
+        match command {
+            Command::Reload { reply } => drop(reply.send(self.reload())),
+            Command::Status { reply } => drop(reply.send(self.status())),
+        }
+    }
+
+    /// Reads the file again, changed or not.
+    fn reload(&mut self) -> ReloadReport {
+        match &self.file {
+            Some(file) => {
+                let contents = config::read(file);
+                self.apply(contents)
+            }
+            None => ReloadReport {
+                ok: false,
+                report: "there is no file to read again: the configuration came from the command line".to_owned(),
+            },
+        }
+    }
+
+    /// Puts a text in force, or refuses it whole.
+    fn apply(&mut self, contents: Result<String, Report>) -> ReloadReport {
+        let result = contents.and_then(|text| config::parse(&text, &self.name)).map_err(|report| {
+            report.lines().for_each(|line| error!("{line}"));
+            report.to_string()
+        });
+        let result = result.and_then(|(config, warnings)| {
+            warnings.lines().for_each(|line| warn!("{line}"));
+            self.replace(config).map_err(|error| {
+                let report = describe(&error);
+                error!("{report}");
+                report
+            })
+        });
+        let when = Timestamp::now();
+        match result {
+            Ok(report) => {
+                self.state.registry.reloaded(self.current.generation());
+                self.last_reload = Some(LastReload { when, ok: true, error: None });
+                report.lines().for_each(|line| info!("reload: {line}"));
+                ReloadReport { ok: true, report }
+            }
+            Err(report) => {
+                self.state.registry.reload_refused();
+                self.last_reload = Some(LastReload { when, ok: false, error: Some(report.clone()) });
+                error!(generation = self.current.generation(), "reload refused: the configuration before it stays in force");
+                ReloadReport { ok: false, report }
+            }
+        }
+    }
+
+    /// What can fail comes first, so that a refusal leaves nothing half done.
+    fn replace(&mut self, mut config: Config) -> Result<String, Error> {
+        let changes = config::diff(&self.config, &config);
+        let bound = bind_new(&config, &self.listening)?;
+        if config.log != self.config.log {
+            self.access.reconfigure(&config.log).map_err(Error::system("`log.access_file` can not be written"))?;
+            if let Some(log) = &self.log {
+                log.set_level(config.log.level);
+            }
+        }
+        // These wait for a restart: what is in force is what was there at the start.
+        config.server.workers = self.config.server.workers;
+        config.admin.clone_from(&self.config.admin);
+        self.current.replace(table::build(&config, &self.state, Some(&self.current.load())));
+        self.config = config;
+        self.close_removed();
+        self.listen(bound);
+        Ok(changes.to_string())
+    }
+
+    /// Serves what was bound, and lets limits follow the configuration.
+    fn listen(&mut self, bound: Vec<(Seat, Vec<TcpListener>)>) {
+        for (seat, sockets) in bound {
+            info!(listener = %seat.listener, address = %seat.address, "listening");
+            let listening = Arc::new(Listening {
+                number: self.state.listener(&seat.listener),
+                name: seat.listener.as_str().into(),
+                open: AtomicUsize::new(0),
+                most: AtomicUsize::new(usize::MAX),
+            });
+            self.workers.listen(&listening, sockets);
+            self.listening.insert(seat, listening);
+        }
+        for listener in &self.config.listeners {
+            for (seat, listening) in &self.listening {
+                if seat.listener == listener.name {
+                    listening.most.store(listener.limits.connections, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn close_removed(&mut self) {
+        let wanted: Vec<Seat> = self.config.listeners.iter().flat_map(seats).collect();
+        self.listening.retain(|seat, listening| {
+            let keep = wanted.contains(seat);
+            if !keep {
+                info!(listener = %seat.listener, address = %seat.address, "no longer listening");
+                self.workers.close(listening);
+            }
+            keep
+        });
+    }
+
+    fn status(&self) -> Status {
+        let table = self.current.load();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            stage: self.readiness.stage(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            config_file: self.file.clone(),
+            generation: table.generation,
+            last_reload: self.last_reload.clone(),
+            workers: (self.workers.connections().into_iter().enumerate())
+                .map(|(index, connections)| WorkerStatus { index, connections: connections as u64 })
+                .collect(),
+            listeners: (self.config.listeners.iter())
+                .map(|listener| ListenerStatus { name: listener.name.clone(), addresses: listener.addresses.clone() })
+                .collect(),
+            pools: table.pools.iter().map(|pool| pool_status(pool)).collect(),
+            access_log_dropped: self.access.dropped(),
+            access_log_lost: self.access.lost(),
+        }
+    }
+}
+
+/// Where the process is on its way out.
+enum Phase {
+    Serving,
+    /// Not ready any more, serving until then.
+    Announced {
+        until: Instant,
+    },
+    /// Finishing, until then at the latest.
+    Draining {
+        until: Instant,
+    },
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+/// Sockets for what `listening` does not have yet.
+fn bind_new(config: &Config, listening: &HashMap<Seat, Arc<Listening>>) -> Result<Vec<(Seat, Vec<TcpListener>)>, Error> {
+    let new = config.listeners.iter().flat_map(seats).filter(|seat| !listening.contains_key(seat));
+    new.map(|seat| {
+        // An address that moves from one listener to another is still bound by the first.
+        let bound = match listening.keys().find(|old| old.address == seat.address) {
+            Some(_) => listen::bind_beside(seat.address, config.server.workers),
+            None => listen::bind(seat.address, config.server.workers),
+        };
+        match bound {
+            Ok(sockets) => Ok((seat, sockets)),
+            Err(BindError { address, source }) => Err(Error::bind(format!("listen.{}.address", seat.listener), address, source)),
+        }
+    })
+    .collect()
+}
+
+fn seats(listener: &Listener) -> impl Iterator<Item = Seat> {
+    listener.addresses.iter().map(|address| Seat { listener: listener.name.clone(), address: *address })
+}
+
+fn samples(table: &Table) -> Vec<BackendSample> {
+    let of_pool = |pool: &Arc<table::Pool>| {
+        let pool = pool.clone();
+        (0..pool.set.members.len()).map(move |at| {
+            let member = &pool.set.members[at];
+            BackendSample {
+                pool: pool.name.to_string(),
+                address: member.backend.address,
+                weight: member.weight,
+                in_flight: member.backend.in_flight(),
+                available: member.backend.is_available(),
+            }
+        })
+    };
+    table.pools.iter().flat_map(of_pool).collect()
+}
+
+fn pool_status(pool: &table::Pool) -> PoolStatus {
+    let backends = pool.set.members.iter().map(|member| BackendStatus {
+        address: member.backend.address,
+        weight: member.weight,
+        in_flight: member.backend.in_flight(),
+        available: member.backend.is_available(),
+    });
+    PoolStatus { name: pool.name.to_string(), algorithm: pool.algorithm.as_str().to_owned(), backends: backends.collect() }
+}
+
+async fn serve_admin(admin: Admin, sources: Sources) {
+    // It stays up to the very end, so that a drain can be watched.
+    if let Err(error) = admin.serve(sources, std::future::pending()).await {
+        error!(%error, "the admin listener ended");
+    }
+}
+
+/// What the file says now, each time it changes; without a file, never.
+async fn changed(watch: &mut Option<Watch>) -> Result<String, Report> {
+    match watch {
+        Some(watch) => match watch.changed().await {
+            Some(contents) => contents,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,279 @@
+//! What can be typed: the commands, their options, and an example of each.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::model::Algorithm;
+
+/// A load-balancing reverse proxy: one TOML file, followed as it is edited.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  tidegate demo                        see it work: three backends, a proxy, a file to edit
+  tidegate run tidegate.toml           run what the file says, and follow its edits
+  tidegate check tidegate.toml         is the file right?
+
+Exit codes: 0 done, 1 failed or invalid configuration, 2 wrong usage.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(Run),
+    Check(Check),
+    Demo(Demo),
+    Explain(Explain),
+    Reload(Reload),
+    Status(Status),
+    Schema(Schema),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Run the proxy
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate run tidegate.toml
+  tidegate run --to 127.0.0.1:9001,127.0.0.1:9002 --listen 127.0.0.1:8080 --algorithm p2c
+
+Signals: SIGHUP reads the file again, SIGUSR1 opens the log files again, SIGTERM or Ctrl-C drains and ends, a second one ends at once.")]
+pub struct Run {
+    /// The configuration; edits to it are put in force while the proxy runs
+    #[arg(required_unless_present = "to")]
+    pub file: Option<PathBuf>,
+    /// Backends, in place of a file
+    #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', value_parser = address, conflicts_with = "file")]
+    pub to: Vec<SocketAddr>,
+    /// Where to accept connections
+    #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "file", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// How to choose a backend
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Algorithm::WORDS), conflicts_with = "file", default_value = "p2c")]
+    pub algorithm: String,
+    /// Where to serve metrics, status and readiness; nowhere unless given
+    #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "file")]
+    pub admin: Option<SocketAddr>,
+}
+
+/// Say whether configuration files are right
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate check tidegate.toml
+  tidegate check --quiet config/*.toml && echo all right
+
+All mistakes are reported at once. Exit code 1 if there is one in any file; warnings do not count.")]
+pub struct Check {
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print errors only
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Show a proxy at work, with backends of its own
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate demo
+  tidegate demo --listen 127.0.0.1:8081 --admin 127.0.0.1:9901 --backends 5 --algorithm least_connections
+
+Everything is on loopback. The configuration is written to a new temporary directory, to be edited; Ctrl-C drains, ends and removes it.")]
+pub struct Demo {
+    /// Where the proxy accepts connections
+    #[arg(long, value_name = "ADDRESS", value_parser = fixed_address, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where it serves metrics, status and readiness
+    #[arg(long, value_name = "ADDRESS", value_parser = fixed_address, default_value = "127.0.0.1:9900")]
+    pub admin: SocketAddr,
+    /// How many backends to start
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), default_value = "3")]
+    pub backends: u8,
+    /// How to choose a backend
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Algorithm::WORDS), default_value = "p2c")]
+    pub algorithm: String,
+}
+
+/// Say where a request would go, and why
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate explain tidegate.toml GET http://example.com/api/x
+  tidegate explain tidegate.toml POST /upload -H 'Host: example.com' -H 'X-Team: a' --listener web --json
+
+Nothing is sent. Exit code 1 if no route matches.")]
+pub struct Explain {
+    pub file: PathBuf,
+    pub method: String,
+    /// As a client would write it, or a path alone
+    pub url: String,
+    /// A header of the request; may be repeated
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Who asks: whether its X-Forwarded-* would be believed
+    #[arg(long, value_name = "IP")]
+    pub from: Option<IpAddr>,
+    /// The listener that it arrives on; without this, the one on the URL's port
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where a running proxy is reached.
+#[derive(Debug, Args)]
+pub struct Admin {
+    /// The running proxy's `[admin] address`
+    #[arg(long, value_name = "ADDRESS", value_parser = address, env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9900")]
+    pub admin: SocketAddr,
+}
+
+/// Make a running proxy read its configuration again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate reload
+  tidegate reload --admin 127.0.0.1:9901
+
+Says what changed. Exit code 1 if the new configuration was refused; the old one is then still in force.")]
+pub struct Reload {
+    #[command(flatten)]
+    pub at: Admin,
+}
+
+/// Show what a running proxy does
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate status
+  tidegate status --json | jq .
+  HEALTHCHECK CMD [\"tidegate\", \"status\", \"--ready\"]        in a Dockerfile")]
+pub struct Status {
+    #[command(flatten)]
+    pub at: Admin,
+    /// As the admin API says it
+    #[arg(long)]
+    pub json: bool,
+    /// Only exit with 0 if it is ready for traffic, with 1 if not
+    #[arg(long, conflicts_with = "json")]
+    pub ready: bool,
+}
+
+/// Print the JSON Schema of the configuration
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate schema > tidegate.schema.json      for editors; name it in the file's first line: #:schema ./tidegate.schema.json
+  tidegate schema --reference | less")]
+pub struct Schema {
+    /// Every key with its default, for reading
+    #[arg(long)]
+    pub reference: bool,
+}
+
+/// Print a completion script
+#[derive(Debug, Args)]
+#[command(
+    hide = true,
+    after_help = "\
+Examples:
+  tidegate completions bash > ~/.local/share/bash-completion/completions/tidegate"
+)]
+pub struct Completions {
+    pub shell: Shell,
+}
+
+/// Print the manual page
+#[derive(Debug, Args)]
+#[command(
+    hide = true,
+    after_help = "\
+Examples:
+  tidegate man > tidegate.1
+  tidegate man run > tidegate-run.1"
+)]
+pub struct Man {
+    /// Of one command; without it, of all of Tidegate
+    pub command: Option<String>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "not an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+fn fixed_address(text: &str) -> Result<SocketAddr, String> {
+    match address(text)? {
+        address if address.port() == 0 => Err("port 0 is whichever is free; name one, such as 8080".to_owned()),
+        address => Ok(address),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.is_empty() && !name.contains(char::is_whitespace) => Ok((name.to_owned(), value.trim().to_owned())),
+        _ => Err("not a header, such as 'X-Team: a'".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn wrong_usage_says_what_would_be_right() {
+        for (line, expected) in [
+            ("run", "FILE"),
+            ("run a.toml --to 127.0.0.1:1", "cannot be used with"),
+            ("run a.toml --listen 127.0.0.1:1", "cannot be used with"),
+            ("run --to localhost:80", "not an IP address and a port"),
+            ("run --to 127.0.0.1:1,x", "not an IP address and a port"),
+            ("run --to 127.0.0.1:1 --algorithm round_robbin", "'round_robin'"),
+            ("demo --backends 0", "1..=64"),
+            ("demo --listen 127.0.0.1:0", "port 0"),
+            ("explain a.toml GET / -H X-Team", "not a header"),
+            ("explain a.toml GET / --from example.com", "invalid IP address"),
+            ("status --ready --json", "cannot be used with"),
+            ("chekc a.toml", "check"),
+            ("check", "FILES"),
+        ] {
+            let error = Cli::try_parse_from(["tidegate"].into_iter().chain(line.split(' '))).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_needs_no_other_option_and_neither_do_backends() {
+        for line in [
+            "run a.toml",
+            "run --to 127.0.0.1:9001,127.0.0.1:9002",
+            "run --to [::1]:1 --listen 0.0.0.0:80 --algorithm round_robin --admin 127.0.0.1:2",
+        ] {
+            Cli::try_parse_from(["tidegate"].into_iter().chain(line.split(' '))).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}

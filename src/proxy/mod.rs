@@ -1,0 +1,11 @@
+//! The hallway: one request through every room, in order.
+
+pub mod answer;
+pub mod edit;
+pub mod forward;
+pub mod intake;
+pub mod record;
+pub mod reply;
+pub mod view;
+
+pub use answer::Proxy;

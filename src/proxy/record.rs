@@ -1,0 +1,267 @@
+//! One exchange, from its head to its answer's last byte, as logs and metrics will tell it.
+//!
+//! It is owned by the request's future, then rides in the answer's body; wherever it is dropped, it is told. A request whose future
+//! was dropped before an answer is one whose client has gone.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::failure::Failure;
+use crate::message::forwarding;
+use crate::message::{Answer, Conn, Ending, Head, Name, Version};
+use crate::table::{Listener, Route};
+use crate::telemetry::{Lines, PoolLocal, Record, RouteLocal, WorkerLocal};
+
+/// The status of a tunnel, whose length says nothing about speed.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// A pool's name, with this worker's counters for it.
+pub struct Tally {
+    pub name: Arc<str>,
+    pub local: PoolLocal,
+}
+
+/// A route, with this worker's counters for it.
+pub struct RouteSeat {
+    pub route: Arc<Route>,
+    pub local: Rc<RouteLocal>,
+}
+
+/// Where a worker writes down what happened.
+pub struct Ledger {
+    pub worker: Rc<WorkerLocal>,
+    pub lines: Lines,
+}
+
+/// A request that is being answered.
+pub struct Exchange {
+    /// As it was forwarded; what came is still in it. `None`: it never became a head.
+    pub head: Option<Head>,
+    /// `None`: it has been told.
+    story: Option<Story>,
+}
+
+/// Exchanges kept per thread for reuse: hundreds run at once, which is more than an allocator keeps at hand.
+const KEPT_MAX: usize = 256;
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "what is kept is the allocation")]
+    static KEPT: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What happened to it.
+pub struct Story {
+    pub conn: Rc<Conn>,
+    pub arrived: Instant,
+    route: Rc<RouteSeat>,
+    ledger: Rc<Ledger>,
+    listener: Option<Arc<str>>,
+    client: IpAddr,
+    pool: Option<Rc<Tally>>,
+    backend: Option<SocketAddr>,
+    attempts: u32,
+    free_retry: bool,
+    reused: bool,
+    connect: Option<Duration>,
+    first_byte: Option<Duration>,
+    /// 0: no answer yet.
+    status: u16,
+    /// Counts the request's body; `None`: it has none.
+    received: Option<Rc<Cell<u64>>>,
+    sent: u64,
+    failure: Option<Failure>,
+    complete: bool,
+}
+
+impl Exchange {
+    /// `route`: the one that counts requests without a route.
+    pub fn begin(head: Option<Head>, conn: Rc<Conn>, arrived: Instant, route: Rc<RouteSeat>, ledger: Rc<Ledger>) -> Box<Exchange> {
+        let client = conn.peer.ip();
+        ledger.worker.request_began();
+        let story = Story {
+            conn,
+            arrived,
+            route,
+            ledger,
+            listener: None,
+            client,
+            pool: None,
+            backend: None,
+            attempts: 0,
+            free_retry: false,
+            reused: false,
+            connect: None,
+            first_byte: None,
+            status: 0,
+            received: None,
+            sent: 0,
+            failure: None,
+            complete: false,
+        };
+        let mut exchange = KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Exchange { head: None, story: None }));
+        exchange.head = head;
+        exchange.story = Some(story);
+        exchange
+    }
+
+    /// The request, and what happens to it; `None` for the head of what never became a request.
+    pub fn parts(&mut self) -> (Option<&mut Head>, &mut Story) {
+        (self.head.as_mut(), self.story.as_mut().expect("it is told only when it ends"))
+    }
+
+    /// Goes on in the answer's body, and ends with it.
+    pub fn ride(mut self: Box<Self>, answer: Answer) -> Answer {
+        match answer {
+            Answer::Reply { head, body } => {
+                self.parts().1.status = head.status();
+                Answer::Reply { head, body: body.with_ending(self) }
+            }
+            Answer::Tunnel { head, mut tunnel } => {
+                self.parts().1.status = head.status();
+                tunnel.ending = Some(self);
+                Answer::Tunnel { head, tunnel }
+            }
+        }
+    }
+}
+
+impl Story {
+    pub fn listener(&mut self, listener: &Listener, head: &Head) {
+        if self.ledger.lines.enabled() {
+            // Only the log asks for it, and counting its owners is a cache line that all workers write.
+            self.listener = Some(listener.name.clone());
+        }
+        if !listener.trusted_proxies.is_empty() {
+            self.client = forwarding::client_address(head, self.client, &listener.trusted_proxies);
+        }
+    }
+
+    pub fn routed(&mut self, route: Rc<RouteSeat>) {
+        self.route = route;
+    }
+
+    /// The count of the request's body, for whoever reads it.
+    pub fn receives(&mut self) -> Rc<Cell<u64>> {
+        self.received.get_or_insert_default().clone()
+    }
+
+    fn received(&self) -> u64 {
+        self.received.as_ref().map_or(0, |bytes| bytes.get())
+    }
+
+    pub fn attempt(&mut self, pool: Rc<Tally>, backend: SocketAddr) {
+        self.pool = Some(pool);
+        self.backend = Some(backend);
+        self.attempts += 1;
+        self.reused = false;
+    }
+
+    pub fn reuses(&mut self) {
+        self.reused = true;
+    }
+
+    /// Sent again, because a kept connection had died.
+    pub fn retries_free(&mut self) {
+        self.free_retry = true;
+    }
+
+    pub fn connected(&mut self, took: Duration) {
+        self.reused = false;
+        self.connect = Some(took);
+    }
+
+    pub fn first_byte(&mut self, took: Duration) {
+        self.first_byte = Some(took);
+    }
+
+    /// The first reason counts: what follows from it is not the reason.
+    pub fn failed(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+}
+
+impl Ending for Exchange {
+    fn sent(&mut self, bytes: u64) {
+        self.parts().1.sent += bytes;
+    }
+
+    fn broke(&mut self, failure: Failure) {
+        self.parts().1.failed(failure);
+    }
+
+    fn complete(mut self: Box<Self>) {
+        self.parts().1.complete = true;
+        self.tell();
+        // The thread may be ending, its shelf gone already: then it is simply freed.
+        let _ = KEPT.try_with(|kept| {
+            let kept = &mut *kept.borrow_mut();
+            if kept.len() < KEPT_MAX {
+                kept.push(self);
+            }
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
+impl Exchange {
+    /// To counters and log, once.
+    fn tell(&mut self) {
+        let head = self.head.take();
+        let Some(mut story) = self.story.take() else { return };
+        if !story.complete {
+            story.failed(Failure::ClientGone);
+        }
+        let total = story.arrived.elapsed();
+        story.ledger.worker.request_ended();
+        let status = (story.status != 0).then_some(story.status);
+        story.route.local.request(status, story.failure, story.received(), story.sent);
+        if let Some(pool) = &story.pool
+            && story.status != SWITCHING_PROTOCOLS
+        {
+            pool.local.total(total);
+        }
+        if story.ledger.lines.enabled() {
+            story.log(head.as_ref(), total);
+        }
+    }
+}
+
+impl Story {
+    fn log(&self, head: Option<&Head>, total: Duration) {
+        let field = |name| head.and_then(|head| head.fields.get(name));
+        self.ledger.lines.write(&Record {
+            time: SystemTime::now().checked_sub(total).unwrap_or(SystemTime::UNIX_EPOCH),
+            client: self.client,
+            peer: self.conn.peer,
+            listener: self.listener.as_deref().unwrap_or_default(),
+            method: head.map(Head::method_bytes).unwrap_or_default(),
+            scheme: if self.conn.secure { "https" } else { "http" },
+            host: head.map(Head::authority).unwrap_or_default(),
+            target: head.map(Head::received_target).unwrap_or_default(),
+            version: head.map_or(Version::Http11, |head| head.version),
+            status: (self.status != 0).then_some(self.status),
+            route: Some(&self.route.route.name),
+            pool: self.pool.as_ref().map(|pool| &*pool.name),
+            backend: self.backend,
+            attempts: self.attempts,
+            free_retry: self.free_retry,
+            received: self.received(),
+            sent: self.sent,
+            connect: self.connect,
+            first_byte: self.first_byte,
+            total,
+            reused: self.backend.map(|_| self.reused),
+            failure: self.failure,
+            user_agent: field(Name::UserAgent),
+            referer: field(Name::Referer),
+        });
+    }
+}

@@ -1,0 +1,131 @@
+//! One worker's view of the table: the table itself, and beside each route and backend what the worker keeps for it.
+//!
+//! A new view takes over what the old one had for the same backend: its idle connections. What is gone from the table is retired:
+//! connections that come back to it are closed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::record::{RouteSeat, Tally};
+use crate::config::model::HeaderEdits;
+use crate::message::Terms;
+use crate::table::{Action, Listener, Pool, Route, Table};
+use crate::telemetry::{Registry, RouteLocal};
+use crate::upstream::Seat;
+
+/// The name in logs and metrics of what no route matched; a route can not have it, for it is no path.
+const NO_ROUTE: &str = "none";
+
+pub struct View {
+    pub table: Arc<Table>,
+    pub routes: Vec<Rc<RouteSeat>>,
+    pub pools: Vec<Rc<PoolSeat>>,
+    /// For requests that fell under no route.
+    pub none: Rc<RouteSeat>,
+    terms: Vec<Rc<Terms>>,
+    /// For connections whose listener is gone: they may finish, and no more.
+    no_terms: Rc<Terms>,
+}
+
+/// A pool, with this worker's connections to each of its backends.
+pub struct PoolSeat {
+    pub pool: Arc<Pool>,
+    /// In the order of `pool.set`.
+    pub seats: Vec<Rc<Seat>>,
+    pub tally: Rc<Tally>,
+    pub random: RefCell<fastrand::Rng>,
+}
+
+impl View {
+    pub fn build(table: Arc<Table>, registry: &Registry, old: Option<&View>, workers: usize, draining: bool) -> View {
+        let pools: Vec<Rc<PoolSeat>> = table.pools.iter().map(|pool| Rc::new(PoolSeat::build(pool.clone(), old, workers))).collect();
+        if let Some(old) = old {
+            let kept = |seat: &Rc<Seat>| pools.iter().any(|pool| pool.seats.iter().any(|other| Rc::ptr_eq(seat, other)));
+            old.pools.iter().flat_map(|pool| &pool.seats).filter(|seat| !kept(seat)).for_each(|seat| seat.retire());
+        }
+        // A series' local is one per worker whatever happens to views: what an old exchange counts is flushed with the rest.
+        let known: HashMap<&str, &Rc<RouteLocal>> =
+            old.map(|view| view.routes.iter().map(|seat| (&*seat.route.name, &seat.local)).collect()).unwrap_or_default();
+        let local = |route: &Route| known.get(&*route.name).map_or_else(|| Rc::new(route.series.local()), |local| Rc::clone(local));
+        let routes = table.routes.iter().map(|route| Rc::new(RouteSeat { route: route.clone(), local: local(route) })).collect();
+        let none = old.map_or_else(|| Rc::new(RouteSeat::none(registry)), |view| view.none.clone());
+        let no_terms = Rc::new(Terms::last());
+        let terms = table
+            .listeners
+            .iter()
+            .map(|listener| listener.as_ref().map_or_else(|| no_terms.clone(), |listener| Rc::new(terms(listener, draining))))
+            .collect();
+        View { table, routes, pools, none, terms, no_terms }
+    }
+
+    pub fn listener(&self, at: usize) -> Option<&Listener> {
+        self.table.listeners.get(at)?.as_deref()
+    }
+
+    pub fn terms(&self, listener: usize) -> Rc<Terms> {
+        self.terms.get(listener).unwrap_or(&self.no_terms).clone()
+    }
+
+    pub fn sweep(&self) {
+        for pool in &self.pools {
+            pool.seats.iter().for_each(|seat| seat.sweep());
+            pool.tally.local.idle(pool.seats.iter().map(|seat| seat.idle()).sum());
+            pool.tally.local.flush();
+        }
+        self.routes.iter().for_each(|route| route.local.flush());
+        self.none.local.flush();
+    }
+}
+
+impl PoolSeat {
+    fn build(pool: Arc<Pool>, old: Option<&View>, workers: usize) -> PoolSeat {
+        // Rounded up: a small number still means one each.
+        let most = pool.idle_connections.div_ceil(workers);
+        let before = old.and_then(|view| view.pools.iter().find(|other| other.pool.name == pool.name));
+        let seats = pool.set.members.iter().map(|member| {
+            let seat = before.and_then(|old| old.seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &member.backend)));
+            match seat {
+                Some(seat) => {
+                    seat.adjust(most, pool.idle_timeout);
+                    seat.clone()
+                }
+                None => Rc::new(Seat::new(member.backend.clone(), most, pool.idle_timeout)),
+            }
+        });
+        let fresh = || Rc::new(Tally { name: pool.name.clone(), local: pool.series.local() });
+        let tally = before.map_or_else(fresh, |old| old.tally.clone());
+        PoolSeat { seats: seats.collect(), tally, random: RefCell::default(), pool }
+    }
+}
+
+fn terms(listener: &Listener, draining: bool) -> Terms {
+    Terms {
+        header_timeout: listener.timeout.header,
+        body_timeout: listener.timeout.body,
+        idle_timeout: listener.timeout.idle,
+        write_timeout: listener.timeout.write,
+        header_bytes: listener.limits.header_bytes,
+        headers: listener.limits.headers,
+        last: draining,
+    }
+}
+
+impl RouteSeat {
+    /// What stands in a route's place where there is none.
+    fn none(registry: &Registry) -> RouteSeat {
+        let route = Route {
+            name: NO_ROUTE.into(),
+            action: Action::Respond { status: 404, body: Bytes::new(), content_type: String::new() },
+            body_limit: None,
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            strip_prefix: None,
+            series: registry.route(NO_ROUTE),
+        };
+        RouteSeat { local: Rc::new(route.series.local()), route: Arc::new(route) }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a request may read: routes, pools, what listeners grant. Built once per reload, never changed, replaced whole.
+//!
+//! What was learned comes from `State` by identity, whatever else changed: a reload is not an outage. A balancer keeps its turn
+//! where its pool's algorithm and backends stayed the same.
+
+pub mod build;
+pub mod current;
+pub mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use build::build;
+pub use current::Current;
+pub use state::State;
+
+use crate::balance::{Balancer, Set};
+use crate::config::model::{Algorithm, HeaderEdits, ListenLimits, ListenTimeouts};
+use crate::route::Router;
+use crate::telemetry::{PoolSeries, RouteSeries};
+
+pub struct Table {
+    /// Rises by one with every table.
+    pub generation: u64,
+    /// By position in the registry of listener names; `None`: not in this configuration.
+    pub listeners: Vec<Option<Arc<Listener>>>,
+    pub routes: Vec<Arc<Route>>,
+    pub pools: Vec<Arc<Pool>>,
+}
+
+pub struct Listener {
+    pub name: Arc<str>,
+    pub timeout: ListenTimeouts,
+    pub limits: ListenLimits,
+    pub trusted_proxies: Vec<IpNet>,
+    /// To positions in `Table::routes`.
+    pub router: Router<usize>,
+}
+
+pub struct Route {
+    pub name: Arc<str>,
+    pub action: Action,
+    /// `None`: the listener's; `Some(None)`: unlimited.
+    pub body_limit: Option<Option<u64>>,
+    pub request_headers: HeaderEdits,
+    pub response_headers: HeaderEdits,
+    pub strip_prefix: Option<String>,
+    pub series: Arc<RouteSeries>,
+}
+
+pub enum Action {
+    Forward {
+        /// Position in `Table::pools`.
+        pool: usize,
+        timeouts: Timeouts,
+    },
+    Redirect {
+        to: String,
+        status: u16,
+    },
+    Respond {
+        status: u16,
+        body: bytes::Bytes,
+        content_type: String,
+    },
+}
+
+/// A pool's, with what the route puts in their place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub stall: Duration,
+    pub tunnel: Duration,
+    pub total: Option<Duration>,
+}
+
+pub struct Pool {
+    pub name: Arc<str>,
+    pub algorithm: Algorithm,
+    pub set: Arc<Set>,
+    pub balancer: Arc<dyn Balancer>,
+    /// Idle connections kept per backend, over all workers.
+    pub idle_connections: usize,
+    pub idle_timeout: Duration,
+    pub series: Arc<PoolSeries>,
+}

@@ -1,0 +1,52 @@
+//! One new connection to a backend, within its time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tokio::net::TcpSocket;
+
+use crate::failure::Failure;
+use crate::http1::client::Connection;
+use crate::io::{Io, Timer};
+
+/// Connects. Cancel safe: a dropped call closes the socket.
+pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<Box<Connection>, Failure> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(|error| judge(&error))?;
+    // Heads and small bodies leave in one write; waiting for more would only delay them.
+    socket.set_nodelay(true).map_err(|error| judge(&error))?;
+    match Timer::new().limit(timeout, socket.connect(address)).await {
+        Ok(Ok(stream)) => Ok(Connection::new(Io::tcp(stream))),
+        Ok(Err(error)) => Err(judge(&error)),
+        Err(_) => Err(Failure::ConnectTimeout),
+    }
+}
+
+/// Whose fault it is. Running out of descriptors or ports here says nothing about the backend.
+fn judge(error: &io::Error) -> Failure {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS | Errno::ENOMEM) => Failure::ResourcesExhausted,
+        Some(Errno::ECONNREFUSED) => Failure::ConnectRefused,
+        Some(Errno::ETIMEDOUT) => Failure::ConnectTimeout,
+        _ => Failure::ConnectFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_shortage_is_not_the_backends_fault() {
+        for (errno, failure) in [
+            (Errno::EMFILE, Failure::ResourcesExhausted),
+            (Errno::EADDRNOTAVAIL, Failure::ResourcesExhausted),
+            (Errno::ECONNREFUSED, Failure::ConnectRefused),
+            (Errno::EHOSTUNREACH, Failure::ConnectFailed),
+            (Errno::ETIMEDOUT, Failure::ConnectTimeout),
+        ] {
+            assert_eq!(judge(&io::Error::from_raw_os_error(errno as i32)), failure, "{errno}");
+        }
+    }
+}
