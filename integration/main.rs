@@ -1,0 +1,27 @@
+//! Behaviour over real sockets: the program is started as a user would start it, and judged by the bytes that come out on both
+//! sides. One file per behaviour.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests wait, block, start threads and give up as they need"
+)]
+
+mod architecture;
+mod balancing;
+mod broken;
+mod commands;
+mod fields;
+mod forwarding;
+mod lifecycle;
+mod observability;
+mod peers;
+mod reload;
+mod responses;
+mod routing;
+mod strictness;
+mod support;
+mod timeouts;
+mod websocket;
