@@ -51,6 +51,21 @@ fn an_early_answer_reaches_a_client_that_goes_on_sending() {
 }
 
 #[test]
+fn a_long_head_that_comes_in_pieces_is_read_whole() {
+    stage!(backend, proxy, client);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = backend.accept();
+    upstream.head();
+    let long = "x".repeat(20_000);
+    let head = format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 2\r\n\r\nok");
+    for piece in head.as_bytes().chunks(700) {
+        upstream.send(piece);
+    }
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
+}
+
+#[test]
 fn full_duplex_works() {
     stage!(backend, proxy, client);
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -280,9 +295,9 @@ fn a_put_with_a_body_at_hand_is_repeated_whole() {
 
 #[test]
 fn a_post_is_never_sent_twice() {
-    for reset in [false, true] {
+    for (body, reset) in [("", false), ("", true), ("hi", false), ("hi", true)] {
         let (backend, proxy, mut client, mut upstream) = warmed();
-        client.send("POST /order HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        client.send(format!("POST /order HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
         assert_eq!(upstream.request().head.start, "POST /order HTTP/1.1");
         if reset {
             upstream.reset();

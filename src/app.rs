@@ -280,6 +280,9 @@ impl App {
 
     /// Puts a text in force, or refuses it whole.
     fn apply(&mut self, contents: Result<String, Report>) -> ReloadReport {
+        if self.readiness.stage() == Stage::Draining {
+            return ReloadReport { ok: false, report: "draining: the configuration does not change any more".to_owned() };
+        }
         let result = contents.and_then(|text| config::parse(&text, &self.name)).map_err(|report| {
             report.lines().for_each(|line| error!("{line}"));
             report.to_string()

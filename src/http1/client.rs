@@ -100,12 +100,13 @@ impl Connection {
                         self.buffer.consume(used);
                         return Ok(response);
                     }
-                    Ok(None) if self.buffer.is_full() && !self.buffer.grow(LIMITS.bytes) => {
-                        return Err(Unanswered { failure: Failure::ResponseHeadTooLarge, silent: false });
-                    }
                     Ok(None) => {}
                     Err(failure) => return Err(Unanswered { failure, silent: false }),
                 }
+            }
+            // Looked at or not: a full buffer has no room to read into, and that must not be taken for an end.
+            if self.buffer.is_full() && !self.buffer.grow(LIMITS.bytes) {
+                return Err(Unanswered { failure: Failure::ResponseHeadTooLarge, silent: false });
             }
             let read = poll_fn(|cx| {
                 if let Some(failure) = pump.and_then(Pump::failure) {
@@ -259,9 +260,11 @@ impl<H: Home> Source for ResponseBody<H> {
                         }
                         Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.fail(Failure::ResponseTruncated),
                         Poll::Pending => {
-                            if let Some(pump) = &self.pump {
-                                // Only to be woken if it fails.
-                                let _ = pump.poll_over(cx);
+                            if let Some(pump) = &self.pump
+                                && pump.poll_over(cx).is_pending()
+                            {
+                                // The backend may be waiting for the rest of the request, which has deadlines of its own.
+                                return Poll::Pending;
                             }
                             if !self.waiting {
                                 connection.timer.set(self.stall);

@@ -146,7 +146,7 @@ impl<H: Handler> Line<H> {
                 request.head.fields.remove(Name::Upgrade);
             }
             let (body, home) = match request.framing {
-                Framing::Empty => (Body::empty(), None),
+                Framing::Empty | Framing::Length(0) => (Body::empty(), None),
                 framing => {
                     let home = Rc::new(Home::default());
                     let body = RequestBody {

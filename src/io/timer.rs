@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// How coarse deadlines are.
 pub const TICK: Duration = Duration::from_millis(20);
+/// Ticks that may be missed and made up for.
+const LAG_MAX: u64 = 5;
 const TICKS_PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
 /// One lap is 20 s; whatever is further away is looked at once a lap.
 const SLOTS: usize = 1024;
@@ -126,7 +128,14 @@ impl Wheel {
 pub fn advance() {
     let mut due = Vec::new();
     WHEEL.with_borrow_mut(|wheel| {
-        let tick = (wheel.began.elapsed().as_millis() / TICK.as_millis()) as u64;
+        let mut tick = (wheel.began.elapsed().as_millis() / TICK.as_millis()) as u64;
+        let lag = tick.saturating_sub(wheel.now + LAG_MAX);
+        if lag > 0 {
+            // The thread could not run. Deadlines that are set before this tick count from the last one: what nobody could use does
+            // not count, or they would be met early.
+            wheel.began += TICK.saturating_mul(u32::try_from(lag).unwrap_or(u32::MAX));
+            tick -= lag;
+        }
         if tick > wheel.now {
             wheel.advance(tick, &mut due);
         }
@@ -137,7 +146,7 @@ pub fn advance() {
 
 /// The wheel's idea of now, since some moment in the past: as coarse as a tick, and free of system calls.
 pub fn now() -> Duration {
-    WHEEL.with_borrow(|wheel| TICK * u32::try_from(wheel.now).unwrap_or(u32::MAX))
+    WHEEL.with_borrow(|wheel| Duration::from_millis(wheel.now.saturating_mul(TICK.as_millis() as u64)))
 }
 
 /// Wakes everybody who waits with a timer, due or not: something that they all look at has changed.

@@ -103,11 +103,9 @@ impl Forward<'_> {
 
             let rested = (!self.head.method().is_idempotent()).then_some(RESTED_MAX);
             if let Some(connection) = seat.checkout(rested) {
-                // Nothing was waited for since the head came: its time saves a look at the clock.
-                let began = if attempt == 0 { self.story.arrived } else { Instant::now() };
                 self.story.reuses();
                 self.pool.tally.local.reused();
-                match self.exchange_on(connection, began, &mut body, interim).await {
+                match self.exchange_on(connection, &mut body, interim).await {
                     Ok((connection, response, pump)) => return Ok(Reached { lease, connection, response, pump }),
                     Err(Lost { failure, repeatable: false }) => return Err(failure),
                     Err(Lost { .. }) => {
@@ -123,7 +121,7 @@ impl Forward<'_> {
                     let took = began.elapsed();
                     self.pool.tally.local.connected(took);
                     self.story.connected(took);
-                    return match self.exchange_on(connection, Instant::now(), &mut body, interim).await {
+                    return match self.exchange_on(connection, &mut body, interim).await {
                         Ok((connection, response, pump)) => Ok(Reached { lease, connection, response, pump }),
                         Err(lost) => Err(lost.failure),
                     };
@@ -145,10 +143,10 @@ impl Forward<'_> {
     async fn exchange_on(
         &mut self,
         mut connection: Box<Connection>,
-        began: Instant,
         body: &mut Option<Body>,
         interim: &mut dyn Interim,
     ) -> Result<(Box<Connection>, Response, Option<Pump>), Lost> {
+        let began = Instant::now();
         let reached = self.send_and_read(&mut connection, body, interim).await;
         match &reached {
             Ok(_) => {

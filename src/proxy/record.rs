@@ -55,7 +55,7 @@ thread_local! {
 /// What happened to it.
 pub struct Story {
     pub conn: Rc<Conn>,
-    pub arrived: Instant,
+    arrived: Instant,
     route: Rc<RouteSeat>,
     ledger: Rc<Ledger>,
     listener: Option<Arc<str>>,

@@ -61,7 +61,7 @@ impl Seat {
                 return None;
             }
             let top = idle.pop()?;
-            if top.connection.is_quiet() {
+            if top.until > timer::now() && top.connection.is_quiet() {
                 return Some(top.connection);
             }
         }

@@ -113,8 +113,15 @@ async fn accept_all(worker: Rc<Worker>, listening: Arc<Listening>, socket: tokio
         }
     }
     // Closing a socket resets what waits in its queue: those clients had connected, and may have sent a request.
-    while let Poll::Ready(Ok((stream, peer))) = std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
-        seat(&worker, &listening, stream, peer);
+    // Unconstrained, for otherwise the runtime says that there is nothing after a hundred of them.
+    let next = || tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))));
+    while let Poll::Ready(accepted) = next().await {
+        match accepted {
+            Ok((stream, peer)) => seat(&worker, &listening, stream, peer),
+            Err(error) if is_shortage(&error) => break,
+            // The client left before it was accepted.
+            Err(_) => {}
+        }
     }
 }
 
