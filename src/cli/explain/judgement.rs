@@ -6,6 +6,7 @@
 use super::question::Question;
 use crate::config::model::{HostPattern, PathPattern, Route, Specificity};
 use crate::route::{Request, Router, Rule};
+use crate::table;
 
 /// What there is to say about one route.
 #[derive(Debug, Default, PartialEq)]
@@ -52,16 +53,7 @@ pub fn judge(route: &Route, listener: &str, question: &Question) -> Judgement {
 pub fn preference(routes: &[Route], listener: &str, question: &Question) -> Vec<usize> {
     let here =
         routes.iter().enumerate().filter(|(_, route)| route.listeners.is_empty() || route.listeners.iter().any(|name| name == listener));
-    let rules = here.map(|(at, route)| Rule {
-        hosts: route.hosts.clone(),
-        paths: route.paths.clone(),
-        methods: route.methods.clone(),
-        headers: route.headers.clone(),
-        queries: route.queries.clone(),
-        cookies: route.cookies.clone(),
-        priority: route.priority,
-        target: at,
-    });
+    let rules = here.map(|(at, route)| table::build::rule(route, at));
     Router::build(rules.collect()).matches(&request(question)).into_iter().copied().collect()
 }
 
