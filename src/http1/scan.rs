@@ -190,36 +190,57 @@ impl<'a> Scan<'a> {
         fields: &mut Fields,
         mut note: impl FnMut(Name, &'a [u8], Span) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
+        let bytes = self.bytes;
         loop {
-            let name_span = self.run(TOKEN);
-            let stop = self.peek()?;
-            if stop != b':' || name_span.len == 0 {
-                return match stop {
-                    b'\r' if name_span.len == 0 => self.line_end(Malformed::FieldName),
-                    b' ' | b'\t' if name_span.len == 0 => Err(Malformed::Folded.into()),
-                    b'\n' => Err(Malformed::BareLineEnd.into()),
-                    _ => Err(Malformed::FieldName.into()),
-                };
+            let (start, colon) = (self.at, self.run_end(TOKEN));
+            if colon == start && bytes.get(start..start + 2) == Some(b"\r\n") {
+                self.at = start + 2;
+                return Ok(());
             }
-            self.at += 1;
-            while let Some(b' ' | b'\t') = self.bytes.get(self.at) {
-                self.at += 1;
+            if bytes.get(colon) != Some(&b':') || colon == start {
+                return Err(self.no_field(colon));
             }
-            let from = self.at;
-            self.at = text_end(self.bytes, from);
-            let end = self.at;
-            self.line_end(Malformed::FieldValue)?;
+            // One blank is how nearly everybody writes it.
+            let mut from = colon + 1 + usize::from(bytes.get(colon + 1) == Some(&b' '));
+            while let Some(b' ' | b'\t') = bytes.get(from) {
+                from += 1;
+            }
+            let text_end = text_end(bytes, from);
+            if bytes.get(text_end..text_end + 2) != Some(b"\r\n") {
+                self.at = text_end;
+                // It is not there: this says in which way.
+                return self.line_end(Malformed::FieldValue);
+            }
+            self.at = text_end + 2;
 
-            let value = self.bytes[from..end].trim_ascii_end();
-            let value_span = Span { at: from as u32, len: value.len() as u32 };
-            let name = Name::of(self.text(name_span));
+            let mut end = text_end;
+            while end > from && matches!(bytes[end - 1], b' ' | b'\t') {
+                end -= 1;
+            }
+            let span = |from: usize, end: usize| Span { at: from as u32, len: (end - from) as u32 };
+            let name = Name::of(&bytes[start..colon]);
             if fields.len() == limit {
                 return Err(Stop::TooLarge);
             }
-            note(name, value, value_span)?;
-            let colon = name_span.end();
-            let is_line = from == colon + 2 && self.bytes[colon + 1] == b' ' && value_span.end() == end;
-            fields.append_spans(name, name_span, value_span, is_line);
+            note(name, &bytes[from..end], span(from, end))?;
+            let is_line = from == colon + 2 && bytes[colon + 1] == b' ' && end == text_end;
+            fields.append_spans(name, span(start, colon), span(from, end), is_line);
+        }
+    }
+
+    /// Why there is neither a field nor the empty line behind the last one. `stop`: where its name would end.
+    #[cold]
+    fn no_field(&self, stop: usize) -> Stop {
+        let nameless = stop == self.at;
+        match self.bytes.get(stop) {
+            None => Stop::Incomplete,
+            Some(b'\r') if nameless => match self.bytes.get(stop + 1) {
+                None => Stop::Incomplete,
+                Some(_) => Malformed::BareLineEnd.into(),
+            },
+            Some(b' ' | b'\t') if nameless => Malformed::Folded.into(),
+            Some(b'\n') => Malformed::BareLineEnd.into(),
+            Some(_) => Malformed::FieldName.into(),
         }
     }
 }

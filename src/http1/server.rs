@@ -113,11 +113,15 @@ impl<H: Handler> Line<H> {
         self.timer.limit(most, wait).await
     }
 
-    /// The same for a moment, without letting go of anything but the buffer. `None`: it takes longer.
-    async fn next_request_soon(&self, terms: &Terms) -> Option<bool> {
+    /// The same for a moment, without letting go of anything but the buffer, and with the first bytes read. `None`: it takes longer.
+    async fn next_request_soon(&self, buffer: &mut Buffer, terms: &Terms) -> Option<bool> {
         let _warm = Warm::take()?;
-        let most = WARM.min(terms.idle_timeout);
-        self.next_request(most, false).await.ok()
+        let wait = poll_fn(|cx| match buffer.poll_fill(&self.io, cx) {
+            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            Poll::Pending if self.handler.terms(&self.conn).last => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        });
+        self.timer.limit(WARM.min(terms.idle_timeout), wait).await.ok()
     }
 
     /// Answers requests for as long as there are bytes of them.
@@ -146,7 +150,11 @@ impl<H: Handler> Line<H> {
                 request.head.fields.remove(Name::Upgrade);
             }
             let (body, home) = match request.framing {
-                Framing::Empty | Framing::Length(0) => (Body::empty(), None),
+                Framing::Empty | Framing::Length(0) => {
+                    // Hundreds of connections may be waiting for their answers: they share what few blocks it takes to read.
+                    buffer.release();
+                    (Body::empty(), None)
+                }
                 framing => {
                     let home = Rc::new(Home::default());
                     let body = RequestBody {
@@ -186,7 +194,7 @@ impl<H: Handler> Line<H> {
                     Ok(After::Keep) => {
                         buffer.release();
                         if buffer.is_empty() {
-                            match self.next_request_soon(&terms).await {
+                            match self.next_request_soon(&mut buffer, &terms).await {
                                 Some(true) => {}
                                 Some(false) => return After::Close,
                                 None => return After::Keep,

@@ -137,6 +137,19 @@ impl Buffer {
     /// nothing, one that flows gets what it can use.
     pub fn poll_fill(&mut self, io: &Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         debug_assert!(!self.is_full());
+        loop {
+            if io.poll_read_ready(cx).is_pending() {
+                self.release();
+                return Poll::Pending;
+            }
+            match self.fill_now(io) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    fn fill_now(&mut self, io: &Io) -> io::Result<usize> {
         if self.flows && self.is_empty() {
             self.grow(LARGE);
         }
@@ -146,16 +159,10 @@ impl Buffer {
             self.end -= self.start;
             self.start = 0;
         }
-        let read = io.poll_read(cx, &mut block[self.end..]);
-        match read {
-            Poll::Ready(Ok(n)) => {
-                self.end += n;
-                self.flows = self.end == block.len();
-            }
-            Poll::Pending => self.release(),
-            Poll::Ready(Err(_)) => {}
-        }
-        read
+        let n = io.read_now(&mut block[self.end..])?;
+        self.end += n;
+        self.flows = self.end == block.len();
+        Ok(n)
     }
 
     pub async fn fill(&mut self, io: &Io) -> io::Result<usize> {

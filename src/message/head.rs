@@ -92,7 +92,7 @@ pub struct Parts {
 }
 
 /// Heads kept per thread for reuse.
-const KEPT_MAX: usize = 256;
+const KEPT_MAX: usize = 1024;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "what is kept is the allocation")]

@@ -45,7 +45,7 @@ pub struct Exchange {
 }
 
 /// Exchanges kept per thread for reuse: hundreds run at once, which is more than an allocator keeps at hand.
-const KEPT_MAX: usize = 256;
+const KEPT_MAX: usize = 1024;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "what is kept is the allocation")]
