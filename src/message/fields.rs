@@ -64,22 +64,6 @@ names! {
     ProxyAuthorization = "proxy-authorization",
 }
 
-/// For each length, where the known names of that length begin in `KNOWN` (which is ordered by length).
-const BY_LENGTH: [(u8, u8); Name::LONGEST + 1] = {
-    let mut table = [(0u8, 0u8); Name::LONGEST + 1];
-    let mut at = 0;
-    while at < KNOWN.len() {
-        let length = KNOWN[at].1.len();
-        if table[length].1 == 0 {
-            table[length].0 = at as u8;
-        }
-        // A name out of order would be unreachable; a test asks for every one of them.
-        table[length].1 = at as u8 + 1;
-        at += 1;
-    }
-    table
-};
-
 /// First and last bytes of a name, overlapping where it is short: all of it, up to sixteen bytes. Case is folded by the one bit in
 /// which letters differ; of the bytes that a field name may have, no other two become the same letter, digit or hyphen.
 const fn key(name: &[u8]) -> (u64, u64) {
@@ -107,21 +91,51 @@ const KEYS: [(u64, u64); KNOWN.len()] = {
     keys
 };
 
+/// Where in `KNOWN` the name of each hash stands; `NOWHERE`: no name has it.
+const SLOTS: [u8; 256] = match slots(FACTOR) {
+    Some(slots) => slots,
+    None => panic!("FACTOR is one that keeps the known names apart"),
+};
+const NOWHERE: u8 = u8::MAX;
+
+/// Makes a perfect hash of the known names: the first that does, found when this is compiled.
+const FACTOR: u64 = {
+    let mut factor = 0x9e37_79b9_7f4a_7c15;
+    while slots(factor).is_none() {
+        factor = factor.wrapping_mul(5).wrapping_add(2);
+    }
+    factor
+};
+
+const fn hash((first, last): (u64, u64), factor: u64) -> usize {
+    ((first ^ last.rotate_left(29)).wrapping_mul(factor) >> 56) as usize
+}
+
+const fn slots(factor: u64) -> Option<[u8; 256]> {
+    let mut slots = [NOWHERE; 256];
+    let mut at = 0;
+    while at < KNOWN.len() {
+        let slot = hash(KEYS[at], factor);
+        if slots[slot] != NOWHERE {
+            return None;
+        }
+        slots[slot] = at as u8;
+        at += 1;
+    }
+    Some(slots)
+}
+
 impl Name {
     /// No known name is longer than this.
     pub const LONGEST: usize = 19;
 
     /// The known name that these bytes (of a valid field name) spell, in any case.
     pub fn of(bytes: &[u8]) -> Name {
-        let Some((from, to)) = BY_LENGTH.get(bytes.len()) else { return Name::Other };
         let key = key(bytes);
-        for at in *from as usize..*to as usize {
-            let (name, text) = KNOWN[at];
-            if KEYS[at] == key && (bytes.len() <= 16 || bytes.eq_ignore_ascii_case(text.as_bytes())) {
-                return name;
-            }
-        }
-        Name::Other
+        let at = SLOTS[hash(key, FACTOR)] as usize;
+        let (Some((name, text)), Some(known)) = (KNOWN.get(at), KEYS.get(at)) else { return Name::Other };
+        let same = *known == key && text.len() == bytes.len() && (bytes.len() <= 16 || bytes.eq_ignore_ascii_case(text.as_bytes()));
+        if same { *name } else { Name::Other }
     }
 
     /// Whether these bytes (of a valid field name) spell a known name but for underscores in place of hyphens.
