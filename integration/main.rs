@@ -13,6 +13,7 @@ mod architecture;
 mod balancing;
 mod broken;
 mod commands;
+mod discovery;
 mod fields;
 mod forwarding;
 mod lifecycle;

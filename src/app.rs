@@ -17,23 +17,27 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use crate::admin::{
-    Admin, BackendStatus, Command, LastReload, ListenerStatus, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status, WorkerStatus,
+    Admin, BackendStatus, Command, LastReload, ListenerStatus, NameStatus, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status,
+    WorkerStatus,
 };
 use crate::config::model::Listener;
 use crate::config::watch::Watch;
 use crate::config::{self, Config, Report};
+use crate::discovery::{self, Change, Discovery, News};
 use crate::lifecycle::limits;
 use crate::lifecycle::signals::{Event, Signals};
 use crate::listen::{self, BindError};
 use crate::table::{self, Current, State, Table};
 use crate::telemetry::log::{self, ProcessLog};
-use crate::telemetry::{AccessLog, BackendSample};
+use crate::telemetry::{AccessLog, BackendSample, NameSample};
 use crate::worker::{Listening, Setup, Workers};
 
 /// Commands that may wait; whoever asks waits for the answer, so more are never useful.
 const COMMANDS: usize = 16;
 /// How long the last lines of the access log may take.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
+/// How long a configuration waits for the first addresses of its names before it is put in force without them.
+const FIRST_LOOKUPS: Duration = Duration::from_secs(2);
 /// How often a drain looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -96,7 +100,7 @@ pub fn run(options: Options) -> Result<(), Error> {
             Some(path) => Some(Watch::start(path, text).map_err(Error::system(format!("{name} can not be watched")))?),
             None => None,
         };
-        let app = App::start(config, name, file, log)?;
+        let app = App::start(config, name, file, log).await?;
         (options.ready)();
         app.run(signals, watch).await;
         Ok(())
@@ -106,6 +110,8 @@ pub fn run(options: Options) -> Result<(), Error> {
 struct App {
     /// In force, but for what needs a restart.
     config: Config,
+    /// Counts the configurations that came into force. Tables are more: names bring new ones too.
+    generation: u64,
     /// What the configuration is called in messages.
     name: String,
     file: Option<PathBuf>,
@@ -113,6 +119,7 @@ struct App {
     access: AccessLog,
     state: Arc<State>,
     current: Arc<Current>,
+    discovery: Discovery,
     workers: Workers,
     listening: HashMap<Seat, Arc<Listening>>,
     readiness: Readiness,
@@ -130,7 +137,7 @@ struct Seat {
 }
 
 impl App {
-    fn start(config: Config, name: String, file: Option<PathBuf>, log: Option<ProcessLog>) -> Result<App, Error> {
+    async fn start(config: Config, name: String, file: Option<PathBuf>, log: Option<ProcessLog>) -> Result<App, Error> {
         match limits::raise_open_files() {
             Ok(files) => info!(before = files.before, now = files.after, "limit on open files"),
             Err(error) => warn!(%error, "the limit on open files stays as it was"),
@@ -145,19 +152,25 @@ impl App {
         let admin = admin.transpose()?;
         let bound = bind_new(&config, &HashMap::new())?;
 
+        let mut discovery = Discovery::default();
+        state.follow(discovery::keys(&config));
+        discovery.follow(&config);
+        first_lookups(&mut discovery, &state).await;
         let current = Arc::new(Current::new(table::build(&config, &state, None)));
         let setup = Setup { current: current.clone(), state: state.clone(), access: access.clone() };
         let workers = Workers::start(config.server.workers, &setup).map_err(Error::system("the workers can not start"))?;
-        state.registry.loaded(current.generation());
+        let generation = 1;
+        state.registry.loaded(generation);
         let (sender, commands) = mpsc::channel(COMMANDS);
         let readiness = Readiness::default();
         let admin = admin.map(|admin| {
-            let in_force = current.clone();
+            let (in_force, known) = (current.clone(), state.clone());
             let sources = Sources {
                 registry: state.registry.clone(),
                 readiness: readiness.clone(),
                 commands: sender,
                 backends: Arc::new(move || samples(&in_force.load())),
+                names: Arc::new(move || names(&known)),
             };
             info!(address = %admin.address(), "admin listens");
             #[expect(clippy::disallowed_methods, reason = "this is not the data path, and the handle is kept and aborted at the end")]
@@ -165,12 +178,14 @@ impl App {
         });
         let mut app = App {
             config,
+            generation,
             name,
             file,
             log,
             access,
             state,
             current,
+            discovery,
             workers,
             listening: HashMap::new(),
             readiness,
@@ -202,11 +217,12 @@ impl App {
                         warn!("told to end at once");
                         break;
                     }
-                    Event::Reload => drop(self.reload()),
+                    Event::Reload => drop(self.reload().await),
                     Event::ReopenLogs => self.reopen(),
                 },
-                contents = changed(&mut watch) => drop(self.apply(contents)),
-                Some(command) = self.commands.recv() => self.obey(command),
+                contents = changed(&mut watch) => drop(self.apply(contents).await),
+                news = self.discovery.next() => self.hear(&news),
+                Some(command) = self.commands.recv() => self.obey(command).await,
                 _ = upkeep.tick() => self.state.registry.upkeep(),
                 () = at(look) => match phase {
                     Phase::Serving => {}
@@ -256,20 +272,20 @@ impl App {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    async fn obey(&mut self, command: Command) {
         // Whoever asked may have gone; then the answer is for nobody.
         match command {
-            Command::Reload { reply } => drop(reply.send(self.reload())),
+            Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::Status { reply } => drop(reply.send(self.status())),
         }
     }
 
     /// Reads the file again, changed or not.
-    fn reload(&mut self) -> ReloadReport {
+    async fn reload(&mut self) -> ReloadReport {
         match &self.file {
             Some(file) => {
                 let contents = config::read(file);
-                self.apply(contents)
+                self.apply(contents).await
             }
             None => ReloadReport {
                 ok: false,
@@ -279,7 +295,7 @@ impl App {
     }
 
     /// Puts a text in force, or refuses it whole.
-    fn apply(&mut self, contents: Result<String, Report>) -> ReloadReport {
+    async fn apply(&mut self, contents: Result<String, Report>) -> ReloadReport {
         if self.readiness.stage() == Stage::Draining {
             return ReloadReport { ok: false, report: "draining: the configuration does not change any more".to_owned() };
         }
@@ -287,18 +303,22 @@ impl App {
             report.lines().for_each(|line| error!("{line}"));
             report.to_string()
         });
-        let result = result.and_then(|(config, warnings)| {
-            warnings.lines().for_each(|line| warn!("{line}"));
-            self.replace(config).map_err(|error| {
-                let report = describe(&error);
-                error!("{report}");
-                report
-            })
-        });
+        let result = match result {
+            Ok((config, warnings)) => {
+                warnings.lines().for_each(|line| warn!("{line}"));
+                self.replace(config).await.map_err(|error| {
+                    let report = describe(&error);
+                    error!("{report}");
+                    report
+                })
+            }
+            Err(report) => Err(report),
+        };
         let when = Timestamp::now();
         match result {
             Ok(report) => {
-                self.state.registry.reloaded(self.current.generation());
+                self.generation += 1;
+                self.state.registry.reloaded(self.generation);
                 self.last_reload = Some(LastReload { when, ok: true, error: None });
                 report.lines().for_each(|line| info!("reload: {line}"));
                 ReloadReport { ok: true, report }
@@ -306,14 +326,14 @@ impl App {
             Err(report) => {
                 self.state.registry.reload_refused();
                 self.last_reload = Some(LastReload { when, ok: false, error: Some(report.clone()) });
-                error!(generation = self.current.generation(), "reload refused: the configuration before it stays in force");
+                error!(generation = self.generation, "reload refused: the configuration before it stays in force");
                 ReloadReport { ok: false, report }
             }
         }
     }
 
     /// What can fail comes first, so that a refusal leaves nothing half done.
-    fn replace(&mut self, mut config: Config) -> Result<String, Error> {
+    async fn replace(&mut self, mut config: Config) -> Result<String, Error> {
         let changes = config::diff(&self.config, &config);
         let bound = bind_new(&config, &self.listening)?;
         if config.log != self.config.log {
@@ -325,11 +345,27 @@ impl App {
         // These wait for a restart: what is in force is what was there at the start.
         config.server.workers = self.config.server.workers;
         config.admin.clone_from(&self.config.admin);
-        self.current.replace(table::build(&config, &self.state, Some(&self.current.load())));
+        // With the addresses of new names, where they can be had: else an edit from addresses to a name would cost requests.
+        self.discovery.follow(&config);
+        first_lookups(&mut self.discovery, &self.state).await;
+        self.state.follow(discovery::keys(&config));
         self.config = config;
+        self.renew_table();
         self.close_removed();
         self.listen(bound);
         Ok(changes.to_string())
+    }
+
+    /// A lookup has ended: new addresses come and old ones go as if the file had been edited.
+    fn hear(&mut self, news: &News) {
+        if learn(news, &self.state).is_felt() {
+            self.renew_table();
+        }
+    }
+
+    /// From the configuration in force and what is known now.
+    fn renew_table(&self) {
+        self.current.replace(table::build(&self.config, &self.state, Some(&self.current.load())));
     }
 
     /// Serves what was bound, and lets limits follow the configuration.
@@ -374,7 +410,7 @@ impl App {
             stage: self.readiness.stage(),
             uptime_seconds: self.started.elapsed().as_secs(),
             config_file: self.file.clone(),
-            generation: table.generation,
+            generation: self.generation,
             last_reload: self.last_reload.clone(),
             workers: (self.workers.connections().into_iter().enumerate())
                 .map(|(index, connections)| WorkerStatus { index, connections: connections as u64 })
@@ -382,7 +418,7 @@ impl App {
             listeners: (self.config.listeners.iter())
                 .map(|listener| ListenerStatus { name: listener.name.clone(), addresses: listener.addresses.clone() })
                 .collect(),
-            pools: table.pools.iter().map(|pool| pool_status(pool)).collect(),
+            pools: table.pools.iter().map(|pool| pool_status(pool, &self.state)).collect(),
             access_log_dropped: self.access.dropped(),
             access_log_lost: self.access.lost(),
         }
@@ -451,14 +487,95 @@ fn samples(table: &Table) -> Vec<BackendSample> {
     table.pools.iter().flat_map(of_pool).collect()
 }
 
-fn pool_status(pool: &table::Pool) -> PoolStatus {
+/// Waits for the first addresses of new names, as long as that may take.
+async fn first_lookups(discovery: &mut Discovery, state: &State) {
+    let settled = async {
+        while discovery.is_unsettled() {
+            learn(&discovery.next().await, state);
+        }
+    };
+    // What is not there by then comes later, by the same way.
+    let _ = tokio::time::timeout(FIRST_LOOKUPS, settled).await;
+}
+
+/// Takes in how a lookup ended, and says so where somebody should know.
+fn learn(news: &News, state: &State) -> Change {
+    let change = state.learn(news);
+    let (pool, name) = (&news.key.pool, &news.key.name);
+    let known = state.found(pool, name).len();
+    if let (true, Some(trouble)) = (change.fell, trouble(news)) {
+        match known {
+            0 => warn!(%pool, %name, %trouble, "a name can not be resolved: its pool waits for it"),
+            _ => warn!(%pool, %name, %trouble, addresses = known, "a name can not be resolved: its last addresses stay"),
+        }
+    }
+    if change.recovered {
+        info!(%pool, %name, "a name can be resolved again");
+    }
+    if change.is_felt() {
+        let (added, removed) = (&change.added, &change.removed);
+        info!(%pool, %name, ?added, ?removed, addresses = known, "a name has other addresses");
+    }
+    if let Some(left_out) = change.capped {
+        warn!(%pool, %name, addresses = known, left_out, "a name has too many addresses: not all are used");
+    }
+    change
+}
+
+fn trouble(news: &News) -> Option<&discovery::Trouble> {
+    match &news.heard {
+        Ok(heard) => heard.missing.as_ref(),
+        Err(trouble) => Some(trouble),
+    }
+}
+
+fn names(state: &State) -> Vec<NameSample> {
+    let mut names: Vec<_> = (state.resolutions().into_iter())
+        .map(|(key, resolution)| NameSample {
+            pool: key.pool,
+            name: key.name.to_string(),
+            addresses: resolution.found.len(),
+            resolved: resolution.trouble.is_none() && resolution.looked.is_some(),
+            failures: resolution.failures,
+        })
+        .collect();
+    names.sort_by(|a, b| (&a.pool, &a.name).cmp(&(&b.pool, &b.name)));
+    names
+}
+
+fn names_status(pool: &str, state: &State) -> Vec<NameStatus> {
+    let of_pool = state.resolutions().into_iter().filter(|(key, _)| key.pool == pool);
+    let mut names: Vec<_> = of_pool
+        .map(|(key, resolution)| NameStatus {
+            name: key.name.to_string(),
+            result: match (&resolution.trouble, resolution.looked) {
+                (Some(trouble), _) => trouble.to_string(),
+                (None, Some(_)) => "ok".to_owned(),
+                (None, None) => "looking".to_owned(),
+            },
+            addresses: resolution.found.len(),
+            failures: resolution.failures,
+            looked: resolution.looked,
+            next: resolution.next,
+        })
+        .collect();
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    names
+}
+
+fn pool_status(pool: &table::Pool, state: &State) -> PoolStatus {
     let backends = pool.set.members.iter().map(|member| BackendStatus {
         address: member.backend.address,
         weight: member.weight,
         in_flight: member.backend.in_flight(),
         available: member.backend.is_available(),
     });
-    PoolStatus { name: pool.name.to_string(), algorithm: pool.algorithm.as_str().to_owned(), backends: backends.collect() }
+    PoolStatus {
+        name: pool.name.to_string(),
+        algorithm: pool.algorithm.as_str().to_owned(),
+        backends: backends.collect(),
+        names: names_status(&pool.name, state),
+    }
 }
 
 async fn serve_admin(admin: Admin, sources: Sources) {

@@ -114,6 +114,8 @@ failures! {
     NoRoute = "no_route", 404, Proxy, "No route matches this request.";
     /// Every backend of the pool is out, or has weight 0.
     NoBackend = "no_backend", 503, Proxy, "No backend is available.";
+    /// The pool's backends are found by name, and no name has been resolved yet.
+    NameUnresolved = "name_unresolved", 503, Proxy, "The names of the backends are not resolved yet.";
     /// The request came on a connection whose listener a reload has removed.
     ListenerClosed = "listener_closed", 503, Proxy, "This listener is closed.";
     TooManyConnections = "too_many_connections", 503, Proxy, "Too many connections.";
@@ -155,6 +157,7 @@ impl Failure {
         match self {
             Failure::NoRoute => "destination_not_found",
             Failure::NoBackend => "destination_unavailable",
+            Failure::NameUnresolved => "dns_error",
             Failure::TooManyConnections | Failure::ResourcesExhausted => "connection_limit_reached",
             Failure::Internal => "proxy_internal_error",
             Failure::ConnectRefused => "connection_refused",

@@ -8,6 +8,7 @@ pub mod backend;
 pub mod balance;
 pub mod cli;
 pub mod config;
+pub mod discovery;
 pub mod failure;
 pub mod http1;
 pub mod io;

@@ -5,6 +5,7 @@
 //! below the range that the kernel hands out for outgoing connections, so that tests in parallel never meet.
 
 pub mod backend;
+pub mod dns;
 pub mod message;
 pub mod proxy;
 pub mod wire;

@@ -79,6 +79,12 @@ impl Site {
         self
     }
 
+    /// The backends as the file has them, in place of addresses.
+    pub fn entries(mut self, entries: &str) -> Site {
+        self.backends = vec![entries.to_owned()];
+        self
+    }
+
     pub fn workers(mut self, workers: usize) -> Site {
         self.workers = workers;
         self

@@ -17,14 +17,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::telemetry::{BackendSample, Registry};
+use crate::telemetry::{BackendSample, NameSample, Registry};
 
 mod answer;
 mod readiness;
 mod status;
 
 pub use readiness::{Readiness, Stage};
-pub use status::{BackendStatus, Command, LastReload, ListenerStatus, PoolStatus, ReloadReport, Status, WorkerStatus};
+pub use status::{BackendStatus, Command, LastReload, ListenerStatus, NameStatus, PoolStatus, ReloadReport, Status, WorkerStatus};
 
 const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +43,8 @@ pub struct Sources {
     pub commands: mpsc::Sender<Command>,
     /// The backends in force, read from their live state; called at each scrape.
     pub backends: Arc<dyn Fn() -> Vec<BackendSample> + Send + Sync>,
+    /// The names that stand for backends, as they are known; called at each scrape.
+    pub names: Arc<dyn Fn() -> Vec<NameSample> + Send + Sync>,
 }
 
 /// The address can not be listened on: taken, not ours, or not allowed.

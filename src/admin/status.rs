@@ -72,6 +72,24 @@ pub struct PoolStatus {
     /// As in the configuration: `p2c`.
     pub algorithm: String,
     pub backends: Vec<BackendStatus>,
+    /// Those among the pool's backends in the file; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameStatus>,
+}
+
+/// A DNS name that stands for backends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NameStatus {
+    /// As in the configuration: `app.internal:8080`.
+    pub name: String,
+    /// How the last lookup ended: `ok`, or what went wrong; `looking` before the first.
+    pub result: String,
+    /// How many it stands for now: after a failure, as many as before.
+    pub addresses: usize,
+    /// Lookups that failed, at least in part.
+    pub failures: u64,
+    pub looked: Option<Timestamp>,
+    pub next: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

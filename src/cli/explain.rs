@@ -3,7 +3,7 @@
 mod judgement;
 mod question;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,7 +17,7 @@ use super::args::Explain;
 use super::check::count;
 use super::console::{Console, Stream};
 use crate::config;
-use crate::config::model::{Action, Config, Listener, Pool, Route};
+use crate::config::model::{Action, BackendAddress, Config, Listener, Pool, Route};
 
 /// Routes that a person is shown among those that did not win; `--json` has them all.
 const OTHERS_SHOWN: usize = 10;
@@ -91,8 +91,35 @@ enum Taking<'a> {
 
 #[derive(Debug, Serialize)]
 struct Candidate {
-    address: SocketAddr,
+    #[serde(flatten)]
+    place: Place,
     weight: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    Address(SocketAddr),
+    /// Any number of backends, known only to a proxy that runs.
+    Dns(String),
+}
+
+impl From<&BackendAddress> for Place {
+    fn from(address: &BackendAddress) -> Place {
+        match address {
+            BackendAddress::Fixed(address) => Place::Address(*address),
+            BackendAddress::Dns(name) => Place::Dns(name.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Address(address) => address.fmt(f),
+            Place::Dns(name) => write!(f, "{name}, resolved when running"),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -171,7 +198,7 @@ impl<'a> Explanation<'a> {
                         line("pool", &format!("{name}: {algorithm} over {}", count(candidates.len(), "backend")));
                         for candidate in candidates {
                             let drained = if candidate.weight == 0 { ", takes no new requests" } else { "" };
-                            line("", &format!("{}, weight {}{drained}", candidate.address, candidate.weight));
+                            line("", &format!("{}, weight {}{drained}", candidate.place, candidate.weight));
                         }
                     }
                     Taking::Redirect { to, status } => line("answer", &format!("{status}, redirects to {to}")),
@@ -228,7 +255,7 @@ fn taking<'a>(config: &'a Config, route: &'a Route) -> Taking<'a> {
 }
 
 fn candidates(pool: &Pool) -> Vec<Candidate> {
-    pool.backends.iter().map(|backend| Candidate { address: backend.address, weight: backend.weight }).collect()
+    pool.backends.iter().map(|backend| Candidate { place: (&backend.address).into(), weight: backend.weight }).collect()
 }
 
 #[cfg(test)]

@@ -141,8 +141,14 @@ fn layout(config: &Config) -> Vec<Thing> {
     things
 }
 
-fn server(Server { workers, drain_delay, drain_timeout }: &Server) -> Thing {
-    let keys = vec![("workers", workers.to_string()), ("drain_delay", time(*drain_delay)), ("drain_timeout", time(*drain_timeout))];
+fn server(Server { workers, drain_delay, drain_timeout, resolver }: &Server) -> Thing {
+    let resolver = if resolver.is_empty() { "the system's".to_owned() } else { list(resolver) };
+    let keys = vec![
+        ("workers", workers.to_string()),
+        ("drain_delay", time(*drain_delay)),
+        ("drain_timeout", time(*drain_timeout)),
+        ("resolver", resolver),
+    ];
     thing("server", keys)
 }
 

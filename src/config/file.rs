@@ -304,10 +304,6 @@ impl<'a> Section<'a> {
         self.number_or_word(name).expect("a number without a word has a default")
     }
 
-    pub fn address(&self, name: &str) -> Option<Written<SocketAddr>> {
-        self.parsed(name, value::address)
-    }
-
     pub fn address_or_default(&self, name: &str) -> SocketAddr {
         self.parsed_or_default(name, value::address)
     }

@@ -122,6 +122,13 @@ const SERVER: &[Key] = &[
     )
     .or("3s"),
     key("drain_timeout", TIME_OR_ZERO, "How long running requests may then take to finish before they are cut.", "\"1m\"").or("30s"),
+    key(
+        "resolver",
+        Kind::Many(&Kind::Address),
+        "Name servers for `dns` backends, port 53 where none is written. Left out: the system's, with `/etc/hosts` and its search domains, \
+         read anew at each lookup.",
+        "[\"10.0.0.53\", \"[fd00::53]:5353\"]",
+    ),
 ];
 
 const LISTEN: &[Key] = &[
@@ -197,7 +204,7 @@ const POOL: &[Key] = &[
     key(
         "backends",
         Kind::Entries(BACKEND),
-        "Required. The servers: `\"address:port\"`, or a table where one has a weight.",
+        "Required. The servers: `\"address:port\"`, or a table where one has a weight, or is found by a DNS name.",
         "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 3 }]",
     ),
     key(
@@ -227,11 +234,18 @@ const POOL: &[Key] = &[
 ];
 
 const BACKEND: &[Key] = &[
-    key("address", Kind::Address, "Required. IP address and port.", "\"10.0.0.2:8080\""),
+    key("address", Kind::Address, "IP address and port. A backend has either this or `dns`.", "\"10.0.0.2:8080\""),
+    key(
+        "dns",
+        Kind::Text,
+        "A name and a port: every IPv4 and IPv6 address that the name resolves to is a backend. Or a service, `_http._tcp.app.internal`, \
+         whose SRV records have ports and weights of their own, which `weight` multiplies. Looked up again when the records' time is over, \
+         between 1 and 30 seconds; while that fails, the last addresses stay.",
+        "\"app.internal:8080\"",
+    ),
     key("weight", Kind::Number { min: 0, max: 1_000_000, word: None }, "Relative share of the requests; 0 takes no new ones.", "3").or("1"),
     later("max_requests", "At most so many requests in flight."),
     later("backup", "Used only when all others are out."),
-    later("dns", "Every address that a name resolves to."),
 ];
 
 const POOL_TIMEOUT: &[Key] = &[

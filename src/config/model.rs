@@ -55,6 +55,8 @@ pub struct Server {
     pub workers: usize,
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
+    /// Name servers to ask; empty: as the system is configured, `/etc/hosts` included.
+    pub resolver: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +98,7 @@ pub struct ListenLimits {
 pub struct Pool {
     pub name: String,
     pub algorithm: Algorithm,
-    /// At least one; addresses are unique.
+    /// At least one; addresses and names are unique.
     pub backends: Vec<BackendSpec>,
     pub timeout: PoolTimeouts,
     /// Idle connections kept per backend, over all workers.
@@ -105,9 +107,36 @@ pub struct Pool {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendSpec {
-    pub address: SocketAddr,
+    pub address: BackendAddress,
     /// Relative share, 0 to 1,000,000; 0 takes no new requests.
     pub weight: u32,
+}
+
+/// Where a backend is; or what knows where backends are, each of which is then as the entry says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BackendAddress {
+    Fixed(SocketAddr),
+    Dns(DnsName),
+}
+
+impl BackendAddress {
+    /// `None`: known only while the process runs.
+    pub fn fixed(&self) -> Option<SocketAddr> {
+        match self {
+            BackendAddress::Fixed(address) => Some(*address),
+            BackendAddress::Dns(_) => None,
+        }
+    }
+}
+
+/// A name whose addresses are backends. In lower case; one that ends in a dot is taken as it is, another is also tried in the
+/// system's search domains.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DnsName {
+    /// `app.internal:8080`: every address of the name, at this port.
+    Host { name: String, port: u16 },
+    /// `_http._tcp.app.internal`: SRV records, which have ports and weights of their own (RFC 2782).
+    Service(String),
 }
 
 words! {
@@ -233,6 +262,26 @@ pub enum PathPattern {
     Exact(String),
     /// `/api/*` is kept as `/api` and matches `/api`, `/api/` and `/api/x`, not `/apix`; `/*` is kept as the empty string.
     Prefix(String),
+}
+
+/// As the file has it, but for the key of a name.
+impl fmt::Display for BackendAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackendAddress::Fixed(address) => address.fmt(f),
+            BackendAddress::Dns(name) => write!(f, "dns {name}"),
+        }
+    }
+}
+
+/// As the file has it.
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DnsName::Host { name, port } => write!(f, "{name}:{port}"),
+            DnsName::Service(name) => f.write_str(name),
+        }
+    }
 }
 
 /// As the file has it.

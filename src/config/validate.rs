@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::model::{Action, Algorithm, Config, HostPattern, PathPattern, Pool, Route, Specificity};
+use super::model::{Action, Algorithm, BackendAddress, Config, HostPattern, PathPattern, Pool, Route, Specificity};
 use super::read::{BackendPlaces, Places, PoolPlaces};
 use super::report::{Problem, Span};
 use super::suggest;
@@ -49,9 +49,9 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 fn backends(pool: &Pool, places: &PoolPlaces, problems: &mut Vec<Problem>) {
-    let mut seen: HashMap<SocketAddr, &Span> = HashMap::new();
+    let mut seen: HashMap<&BackendAddress, &Span> = HashMap::new();
     for (backend, place) in pool.backends.iter().zip(&places.backends) {
-        if let Some(first) = seen.insert(backend.address, &place.address) {
+        if let Some(first) = seen.insert(&backend.address, &place.address) {
             let problem = Problem::error(place.address.clone(), format!("pool `{}` has {} twice", pool.name, backend.address));
             problems.push(problem.also(first.clone(), "first here").help("take one out; a larger share is a `weight`"));
         }
@@ -75,15 +75,14 @@ fn backends(pool: &Pool, places: &PoolPlaces, problems: &mut Vec<Problem>) {
 fn loops(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
     for (pool, pool_places) in config.pools.iter().zip(&places.pools) {
         for (backend, place) in pool.backends.iter().zip(&pool_places.backends) {
+            // Where a name leads is not known yet.
+            let Some(address) = backend.address.fixed() else { continue };
             let reaches = |listening: &SocketAddr| {
-                let everywhere = listening.ip().is_unspecified()
-                    && listening.is_ipv4() == backend.address.is_ipv4()
-                    && backend.address.ip().is_loopback();
-                listening.port() == backend.address.port() && (listening.ip() == backend.address.ip() || everywhere)
+                let everywhere = listening.ip().is_unspecified() && listening.is_ipv4() == address.is_ipv4() && address.ip().is_loopback();
+                listening.port() == address.port() && (listening.ip() == address.ip() || everywhere)
             };
             if let Some(listener) = config.listeners.iter().find(|listener| listener.addresses.iter().any(reaches)) {
-                let message =
-                    format!("backend {} of pool `{}` is this proxy itself: listener `{}`", backend.address, pool.name, listener.name);
+                let message = format!("backend {address} of pool `{}` is this proxy itself: listener `{}`", pool.name, listener.name);
                 problems
                     .push(Problem::warning(place.address.clone(), message).help("a request that comes round to the same route never ends"));
             }

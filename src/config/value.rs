@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
-use super::model::{HostPattern, PathPattern};
+use super::model::{DnsName, HostPattern, PathPattern};
 use crate::failure::Malformed;
 use crate::message::path;
 
@@ -114,17 +114,66 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Mistake> {
         Some(("", tail)) if port(tail) => {
             wrong.help(format!("write \"0.0.0.0:{tail}\" for all IPv4 addresses, \"[::]:{tail}\" for all of IPv6"))
         }
-        Some(("localhost", tail)) if port(tail) => wrong.help(format!("names are not supported yet; write \"127.0.0.1:{tail}\"")),
+        Some(("localhost", tail)) if port(tail) => wrong.help(format!("write \"127.0.0.1:{tail}\"")),
         Some(("*", tail)) if port(tail) => wrong.help(format!("write \"0.0.0.0:{tail}\"")),
         _ if text.parse::<Ipv6Addr>().is_ok() => wrong.help(format!("write \"[{text}]:8080\"; the port is missing")),
         _ if text.parse::<IpAddr>().is_ok() => wrong.help(format!("the port is missing: \"{text}:8080\"")),
         _ if port(text) => wrong.help(format!("write \"127.0.0.1:{text}\" or \"0.0.0.0:{text}\"")),
         _ if text.contains("://") => wrong.help("leave the scheme and the path out: \"10.0.0.1:8080\""),
         Some((host, tail)) if port(tail) && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
-            wrong.help(format!("names are not supported yet; write the address of `{host}`, such as \"10.0.0.1:{tail}\""))
+            wrong.help(format!("write the address of `{host}`, such as \"10.0.0.1:{tail}\""))
         }
         _ => wrong.help("write an IP address and a port, such as \"10.0.0.1:8080\" or \"[::1]:8080\""),
     })
+}
+
+/// An address to connect to. A name belongs under another key, so that nobody takes one lookup at the start for more than it is.
+pub(super) fn backend_address(text: &str) -> Result<SocketAddr, Mistake> {
+    address(text).map_err(|mistake| match dns_name(text) {
+        Ok(name) => {
+            let local = matches!(&name, DnsName::Host { name, .. } if name == "localhost");
+            let or = if local { format!("\"{}\", or ", text.replace("localhost", "127.0.0.1")) } else { String::new() };
+            Mistake::new(format!("`{name}` is a name, not an address")).help(format!("write {or}`{{ dns = \"{name}\" }}`"))
+        }
+        Err(_) => mistake,
+    })
+}
+
+/// A name server: an address, at port 53 where it says no other.
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, Mistake> {
+    text.parse::<IpAddr>().map(|address| SocketAddr::from((address, 53))).or_else(|_| address(text))
+}
+
+/// `app.internal:8080`, or `_http._tcp.app.internal`.
+pub(super) fn dns_name(text: &str) -> Result<DnsName, Mistake> {
+    let wrong = || Mistake::new(format!("`{}` is not a DNS name and a port", text.escape_debug()));
+    if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() {
+        return Err(Mistake::new(format!("`{text}` is an address, not a name")).help("an address has its own key: `address`"));
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (text, None),
+    };
+    let name = name.to_ascii_lowercase();
+    let bare = name.strip_suffix('.').unwrap_or(&name);
+    if bare.is_empty() || bare.len() > 253 || !bare.split('.').all(is_label) {
+        return Err(wrong().help("write a name such as \"app.internal:8080\", or \"_http._tcp.app.internal\" for SRV records"));
+    }
+    let is_service = bare.starts_with('_') && bare.split('.').nth(1).is_some_and(|label| label.starts_with('_'));
+    match (is_service, port) {
+        (true, None) => Ok(DnsName::Service(name)),
+        (true, Some(_)) => Err(wrong().help(format!("SRV records have ports of their own: \"{name}\""))),
+        (false, None) => Err(wrong().help(format!("the port is missing: \"{name}:8080\""))),
+        (false, Some(port)) => match port.parse::<u16>() {
+            Ok(port) if port > 0 => Ok(DnsName::Host { name, port }),
+            _ => Err(wrong().help(format!("a port is a number from 1 to 65535: \"{name}:8080\""))),
+        },
+    }
+}
+
+/// One part of a name between its dots. The underscore is not for hosts, but is met in them.
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// `10.0.0.0/8`, `fd00::/8`; an address alone is a network of one.
@@ -185,9 +234,7 @@ pub(super) fn host(text: &str) -> Result<HostPattern, Mistake> {
     if suffix.contains('*') {
         return Err(wrong().help("a `*` stands for whole labels at the front only: \"*.example.com\""));
     }
-    let label =
-        |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if suffix.len() > 253 || !suffix.split('.').all(label) {
+    if suffix.len() > 253 || !suffix.split('.').all(is_label) {
         return Err(wrong().help("write a name such as \"example.com\" or \"*.example.com\""));
     }
     Ok(if wildcard { HostPattern::Wildcard(suffix.to_owned()) } else { HostPattern::Exact(suffix.to_owned()) })
@@ -381,6 +428,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn dns_names() {
+        let host = |name: &str, port| Some(DnsName::Host { name: name.into(), port });
+        for (text, expected) in [
+            ("app.internal:8080", host("app.internal", 8080)),
+            ("App:80", host("app", 80)),
+            ("app.internal.:80", host("app.internal.", 80)),
+            ("under_score.internal:80", host("under_score.internal", 80)),
+            ("_http._tcp.App.internal", Some(DnsName::Service("_http._tcp.app.internal".into()))),
+            ("_http._tcp.app.internal:80", None),
+            ("_http.app.internal", None),
+            ("app.internal", None),
+            ("app.internal:0", None),
+            ("app.internal:65536", None),
+            ("app.internal:", None),
+            ("app..internal:80", None),
+            (":80", None),
+            (".:80", None),
+            ("10.0.0.1:80", None),
+            ("[::1]:80", None),
+            ("::1", None),
+            ("http://app.internal:80", None),
+        ] {
+            assert_eq!(dns_name(text).ok(), expected, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_size_is_read_as_it_is_shown(bytes: u64) {
@@ -396,7 +470,7 @@ mod tests {
 
         #[test]
         fn no_text_is_too_strange(text in any::<String>()) {
-            let _ = (duration(&text, true), size(&text), address(&text), network(&text), name(&text), route_name(&text), host(&text));
+            let _ = (duration(&text, true), size(&text), backend_address(&text), name_server(&text), network(&text), name(&text), route_name(&text), host(&text));
             let _ = (path_pattern(&text), strip_prefix(&text), method(&text), field_value(&text), edited_field(&text), redirect_target(&text));
         }
     }

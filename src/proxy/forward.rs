@@ -88,7 +88,7 @@ impl Forward<'_> {
     async fn attempts(mut self, body: Body, interim: &mut dyn Interim) -> Result<Reached, Failure> {
         let mut body = Some(body);
         let mut tried = [0; TRIES];
-        let mut failure = Failure::NoBackend;
+        let mut failure = self.pool.pool.nobody;
         for attempt in 0..TRIES {
             let picked = {
                 let random = &mut *self.pool.random.borrow_mut();

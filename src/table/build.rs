@@ -1,11 +1,13 @@
 //! Configuration and state to table. It can not fail: what could be wrong was refused when the text was read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Action, Listener, Pool, Route, State, Table, Timeouts};
 use crate::balance::{self, Member, Set};
-use crate::config::model::{self, Config};
+use crate::config::model::{self, BackendAddress, BackendSpec, Config};
+use crate::failure::Failure;
 use crate::route::{Router, Rule};
 
 /// `before`: the table in force, whose balancers are kept where nothing that they see has changed.
@@ -35,16 +37,17 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
         }
         listeners[at] = Some(Arc::new(build_listener(listener, config)));
     }
-    state.retain_backends(|pool, address| {
-        position.get(pool).is_some_and(|at| config.pools[*at].backends.iter().any(|backend| backend.address == address))
-    });
+    let present: HashMap<&str, HashSet<SocketAddr>> =
+        (pools.iter()).map(|pool| (&*pool.name, pool.set.members.iter().map(|member| member.backend.address).collect())).collect();
+    state.retain_backends(|pool, address| present.get(pool).is_some_and(|addresses| addresses.contains(&address)));
     Table { generation: before.map_or(1, |table| table.generation + 1), listeners, routes, pools }
 }
 
 fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool {
-    let members =
-        pool.backends.iter().map(|spec| Member { backend: state.backend(&pool.name, spec.address), weight: spec.weight }).collect();
-    let set = Set { members };
+    let present = present(pool, state);
+    let members = present.iter().map(|(address, spec)| Member { backend: state.backend(&pool.name, *address), weight: spec.weight });
+    let set = Set { members: members.collect() };
+    let waits = pool.backends.iter().all(|spec| spec.weight == 0 || is_unresolved(&pool.name, spec, state));
     let same = before
         .and_then(|table| table.pools.iter().find(|old| *old.name == *pool.name))
         .filter(|old| old.algorithm == pool.algorithm && *old.set == set);
@@ -57,9 +60,35 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         algorithm: pool.algorithm,
         set: Arc::new(set),
         balancer,
+        nobody: if waits { Failure::NameUnresolved } else { Failure::NoBackend },
         idle_connections: pool.idle_connections,
         idle_timeout: pool.timeout.idle,
         series: state.registry.pool(&pool.name),
+    }
+}
+
+/// The most that SRV weights can make of a weight: what a file may say.
+const WEIGHT_MAX: u32 = 1_000_000;
+
+/// The backends of a pool as they are now, each address once: names stand for what they resolve to, in their place. An address that
+/// is met again is as it was said first.
+fn present(pool: &model::Pool, state: &State) -> Vec<(SocketAddr, BackendSpec)> {
+    let mut seen = HashSet::new();
+    let each = pool.backends.iter().flat_map(|spec| match &spec.address {
+        BackendAddress::Fixed(address) => vec![(*address, spec.clone())],
+        BackendAddress::Dns(name) => {
+            let found = state.found(&pool.name, name);
+            let as_said = |weight: u32| BackendSpec { weight: spec.weight.saturating_mul(weight).min(WEIGHT_MAX), ..spec.clone() };
+            found.iter().map(|found| (found.address, as_said(found.weight))).collect()
+        }
+    });
+    each.filter(|(address, _)| seen.insert(*address)).collect()
+}
+
+fn is_unresolved(pool: &str, spec: &BackendSpec, state: &State) -> bool {
+    match &spec.address {
+        BackendAddress::Fixed(_) => false,
+        BackendAddress::Dns(name) => state.found(pool, name).is_empty(),
     }
 }
 

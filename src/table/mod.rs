@@ -1,6 +1,7 @@
 //! What a request may read: routes, pools, what listeners grant. Built once per reload, never changed, replaced whole.
 //!
-//! What was learned comes from `State` by identity, whatever else changed: a reload is not an outage. A balancer keeps its turn
+//! What was learned comes from `State` by identity, whatever else changed: a reload is not an outage. What names stand for is learned
+//! too: new addresses make a new table of the same configuration. A balancer keeps its turn
 //! where its pool's algorithm and backends stayed the same.
 
 pub mod build;
@@ -18,6 +19,7 @@ pub use state::State;
 
 use crate::balance::{Balancer, Set};
 use crate::config::model::{Algorithm, HeaderEdits, ListenLimits, ListenTimeouts};
+use crate::failure::Failure;
 use crate::route::Router;
 use crate::telemetry::{PoolSeries, RouteSeries};
 
@@ -82,6 +84,8 @@ pub struct Pool {
     pub algorithm: Algorithm,
     pub set: Arc<Set>,
     pub balancer: Arc<dyn Balancer>,
+    /// What a request is told where none can be picked.
+    pub nobody: Failure,
     /// Idle connections kept per backend, over all workers.
     pub idle_connections: usize,
     pub idle_timeout: Duration,

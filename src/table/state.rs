@@ -2,11 +2,13 @@
 //!
 //! Read and written only while a table is built or a page is rendered, so a lock is fine here and nowhere on a request's path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backend::Backend;
+use crate::config::model::DnsName;
+use crate::discovery::{Change, Found, Key, News, Resolution};
 use crate::telemetry::Registry;
 
 #[derive(Default)]
@@ -19,6 +21,7 @@ pub struct State {
 struct Inner {
     backends: HashMap<(String, SocketAddr), Arc<Backend>>,
     listeners: Vec<Arc<str>>,
+    names: HashMap<Key, Resolution>,
 }
 
 impl State {
@@ -37,6 +40,29 @@ impl State {
     /// that took the table before may still pick one.
     pub fn retain_backends(&self, keep: impl Fn(&str, SocketAddr) -> bool) {
         self.inner().backends.retain(|(pool, address), _| keep(pool, *address));
+    }
+
+    /// What a name of this pool stands for, by address; empty: it has never been resolved.
+    pub fn found(&self, pool: &str, name: &DnsName) -> Arc<[Found]> {
+        let key = Key { pool: pool.to_owned(), name: name.clone() };
+        self.inner().names.get(&key).map(|resolution| resolution.found.clone()).unwrap_or_default()
+    }
+
+    /// Takes in how a lookup ended.
+    pub fn learn(&self, news: &News) -> Change {
+        self.inner().names.entry(news.key.clone()).or_default().learn(&news.heard, news.wait)
+    }
+
+    /// Every name that is followed, with what is known of it, in no order.
+    pub fn resolutions(&self) -> Vec<(Key, Resolution)> {
+        self.inner().names.iter().map(|(key, resolution)| (key.clone(), resolution.clone())).collect()
+    }
+
+    /// These names are followed from now on, and no others: what is known of them stays, of others it is forgotten.
+    pub fn follow(&self, keys: HashSet<Key>) {
+        let names = &mut self.inner().names;
+        names.retain(|key, _| keys.contains(key));
+        names.extend(keys.into_iter().filter(|key| !names.contains_key(key)).map(|key| (key, Resolution::default())).collect::<Vec<_>>());
     }
 
     /// The number of a listener's name, the same for as long as the process runs.

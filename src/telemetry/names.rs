@@ -46,6 +46,10 @@ metrics! {
     BACKEND_WEIGHT = Gauge "tidegate_backend_weight", "The backend's weight as configured.";
     BACKEND_IN_FLIGHT = Gauge "tidegate_backend_in_flight", "Requests and tunnels that hold this backend now.";
 
+    NAME_ADDRESSES = Gauge "tidegate_discovery_addresses", "Addresses that a name among a pool's backends stands for, the last good ones where it can not be resolved.";
+    NAME_RESOLVED = Gauge "tidegate_discovery_last_lookup_successful", "1: the last lookup of the name answered whole; 0: it failed, at least in part, and what was known stays.";
+    NAME_FAILURES = Counter "tidegate_discovery_failures_total", "Lookups of the name that failed, at least in part.";
+
     IN_FLIGHT = Gauge "tidegate_requests_in_flight", "Requests and tunnels under way, by worker.";
     WORKER_CONNECTIONS = Gauge "tidegate_worker_connections", "Client connections open, by worker.";
     ACCEPTED = Counter "tidegate_connections_accepted_total", "Client connections accepted, by worker.";

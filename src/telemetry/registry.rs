@@ -27,6 +27,17 @@ pub struct BackendSample {
     pub available: bool,
 }
 
+/// A name among a pool's backends at the moment of a scrape.
+#[derive(Debug, Clone)]
+pub struct NameSample {
+    pub pool: String,
+    pub name: String,
+    pub addresses: usize,
+    /// The last lookup answered whole.
+    pub resolved: bool,
+    pub failures: u64,
+}
+
 /// Makes handles for counters and gauges.
 #[derive(Clone)]
 pub(super) struct Exporter {
@@ -159,12 +170,13 @@ impl Registry {
     }
 
     /// The metrics page, in the Prometheus text format 0.0.4. It shows what workers have flushed.
-    pub fn render(&self, backends: &[BackendSample]) -> String {
+    pub fn render(&self, backends: &[BackendSample], names: &[NameSample]) -> String {
         self.log_dropped.absolute(self.access_log.dropped());
         self.log_lost.absolute(self.access_log.lost());
         let mut page = self.handle.render();
         self.render_histograms(&mut page);
         render_backends(&mut page, backends);
+        render_names(&mut page, names);
         render_process(&mut page);
         page
     }
@@ -198,6 +210,24 @@ fn render_backends(page: &mut String, backends: &[BackendSample]) {
         for backend in backends {
             let address = backend.address.to_string();
             text::sample(page, metric, "", &[("pool", &backend.pool), ("backend", &address)], of(backend));
+        }
+    }
+}
+
+fn render_names(page: &mut String, samples: &[NameSample]) {
+    if samples.is_empty() {
+        return;
+    }
+    type Of = fn(&NameSample) -> u64;
+    let families: [(Metric, Of); 3] = [
+        (names::NAME_ADDRESSES, |name| name.addresses as u64),
+        (names::NAME_RESOLVED, |name| u64::from(name.resolved)),
+        (names::NAME_FAILURES, |name| name.failures),
+    ];
+    for (metric, of) in families {
+        text::family(page, metric);
+        for sample in samples {
+            text::sample(page, metric, "", &[("pool", &sample.pool), ("name", &sample.name)], of(sample));
         }
     }
 }

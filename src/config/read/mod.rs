@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use super::file::{Named, Section, Written};
 use super::model::{
-    AccessFormat, Admin, Algorithm, BackendSpec, Config, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Server,
+    AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
+    PoolTimeouts, Server,
 };
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
@@ -69,7 +70,12 @@ fn server(section: &Section<'_>) -> Server {
         Some(workers) => workers.value as usize,
         None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024)),
     };
-    Server { workers, drain_delay: section.duration("drain_delay"), drain_timeout: section.duration("drain_timeout") }
+    Server {
+        workers,
+        drain_delay: section.duration("drain_delay"),
+        drain_timeout: section.duration("drain_timeout"),
+        resolver: split(section.many("resolver", value::name_server)).0,
+    }
 }
 
 fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
@@ -162,27 +168,41 @@ fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlac
         section.check(&address.span, usable).is_some()
     };
     let short = |text: Written<String>| {
-        let value = section.check(&text.span, value::address(&text.value))?;
+        let value = section.check(&text.span, value::backend_address(&text.value))?;
         let address = Written { value, span: text.span };
-        with_port(&address).then(|| backend(address, None))
+        with_port(&address).then(|| backend(BackendAddress::Fixed(address.value), address.span, None))
     };
     let long = |entry: Section<'_>| {
         let weight = entry.number("weight");
-        // A table with `dns` in place of an address has been told already that this is not supported yet.
-        if entry.key_span("address").is_none() && entry.key_span("dns").is_none() {
-            let problem = Problem::error(entry.span.clone(), "a backend has no `address`");
-            section.note(problem.help("write `{ address = \"10.0.0.1:8080\", weight = 3 }`"));
+        let weight = entry.key_span("weight").map(|_| weight);
+        match (entry.key_span("address"), entry.key_span("dns")) {
+            (Some(_), None) => {
+                let address = entry.parsed("address", value::backend_address).filter(with_port)?;
+                Some(backend(BackendAddress::Fixed(address.value), address.span, weight))
+            }
+            (None, Some(_)) => {
+                let name = entry.parsed("dns", value::dns_name)?;
+                Some(backend(BackendAddress::Dns(name.value), name.span, weight))
+            }
+            (Some(address), Some(dns)) => {
+                let problem = Problem::error(dns, "a backend has either an `address` or a `dns` name").also(address, "it has this already");
+                section.note(problem.help("make two entries of it, or take one out"));
+                None
+            }
+            (None, None) => {
+                let problem = Problem::error(entry.span.clone(), "a backend has no `address`");
+                section.note(problem.help("write `{ address = \"10.0.0.1:8080\" }` or `{ dns = \"app.internal:8080\" }`"));
+                None
+            }
         }
-        let address = entry.address("address").filter(with_port)?;
-        Some(backend(address, entry.key_span("weight").map(|_| weight)))
     };
     section.entries("backends", place, short, long)
 }
 
-fn backend(address: Written<std::net::SocketAddr>, weight: Option<Written<i64>>) -> (BackendSpec, BackendPlaces) {
-    let places = BackendPlaces { address: address.span, weight: weight.as_ref().map(|weight| weight.span.clone()) };
+fn backend(address: BackendAddress, place: Span, weight: Option<Written<i64>>) -> (BackendSpec, BackendPlaces) {
+    let places = BackendPlaces { address: place, weight: weight.as_ref().map(|weight| weight.span.clone()) };
     // The table of keys bounds a weight to a million.
-    (BackendSpec { address: address.value, weight: weight.map_or(1, |weight| weight.value as u32) }, places)
+    (BackendSpec { address, weight: weight.map_or(1, |weight| weight.value as u32) }, places)
 }
 
 fn admin(section: &Section<'_>) -> Option<(Admin, Span)> {

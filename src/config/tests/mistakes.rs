@@ -169,9 +169,7 @@ workers = "${N:-x}"
     (
         r#""10.0.0.2:8080""#,
         r#""api.internal:80""#,
-        &[
-            r#"7:30: `api.internal:80` is not an IP address and a port (names are not supported yet; write the address of `api.internal`, such as "10.0.0.1:80")"#,
-        ],
+        &[r#"7:30: `api.internal:80` is a name, not an address (write `{ dns = "api.internal:80" }`)"#],
     ),
     (
         r#""10.0.0.2:8080""#,
@@ -184,8 +182,32 @@ workers = "${N:-x}"
         &[r#"7:30: `unix:` addresses are not supported yet (write an IP address and a port, such as "127.0.0.1:8080")"#],
     ),
     (r#""10.0.0.2:8080""#, r#"80"#, &[r#"7:30: expected an address in quotes such as "127.0.0.1:8080", found a number"#]),
-    (r#""10.0.0.2:8080""#, r#"{}"#, &[r#"7:30: a backend has no `address` (write `{ address = "10.0.0.1:8080", weight = 3 }`)"#]),
-    (r#""10.0.0.2:8080""#, r#"{ dns = "a:1" }"#, &[r#"7:32: `dns` is not supported yet (take it out)"#]),
+    (
+        r#""10.0.0.2:8080""#,
+        r#"{}"#,
+        &[r#"7:30: a backend has no `address` (write `{ address = "10.0.0.1:8080" }` or `{ dns = "app.internal:8080" }`)"#],
+    ),
+    (
+        r#""10.0.0.2:8080""#,
+        r#"{ dns = "a:1", address = "10.0.0.2:80" }"#,
+        &["7:32: a backend has either an `address` or a `dns` name (make two entries of it, or take one out)"],
+    ),
+    (
+        r#""10.0.0.2:8080""#,
+        r#"{ dns = "a:1" }, { dns = "A:1" }"#,
+        &["7:55: pool `app` has dns a:1 twice (take one out; a larger share is a `weight`)"],
+    ),
+    (r#""10.0.0.2:8080""#, r#"{ dns = "a" }"#, &[r#"7:38: `a` is not a DNS name and a port (the port is missing: "a:8080")"#]),
+    (
+        r#""10.0.0.2:8080""#,
+        r#"{ dns = "10.0.0.2:80" }"#,
+        &["7:38: `10.0.0.2:80` is an address, not a name (an address has its own key: `address`)"],
+    ),
+    (
+        r#""10.0.0.2:8080""#,
+        r#"{ dns = "_http._tcp.a:80" }"#,
+        &[r#"7:38: `_http._tcp.a:80` is not a DNS name and a port (SRV records have ports of their own: "_http._tcp.a")"#],
+    ),
     (
         r#""10.0.0.2:8080""#,
         r#"{ address = "10.0.0.2:80", weight = -1, backup = true }"#,

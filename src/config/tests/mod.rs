@@ -40,7 +40,7 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         limits: ListenLimits { header_bytes: 32 << 10, headers: 100, body: Some(256 << 20), connections: 10_000 },
     };
     assert_eq!(config.listeners, [listener]);
-    let backend = |address: &str| BackendSpec { address: address.parse().unwrap(), weight: 1 };
+    let backend = |address: &str| BackendSpec { address: BackendAddress::Fixed(address.parse().unwrap()), weight: 1 };
     let timeout = PoolTimeouts {
         connect: seconds(1),
         first_byte: seconds(30),

@@ -51,13 +51,13 @@ error: unknown key `workers` in `listen.web`
         "10.0.0.2:8080",
         "localhost:3000",
         r#"
-error: `localhost:3000` is not an IP address and a port
+error: `localhost:3000` is a name, not an address
  --> tidegate.toml:7:30
   |
 7 | backends = ["10.0.0.1:8080", "localhost:3000"]
   |                              ^^^^^^^^^^^^^^^^
   |
-  = help: names are not supported yet; write "127.0.0.1:3000""#,
+  = help: write "127.0.0.1:3000", or `{ dns = "localhost:3000" }`"#,
     ),
     (
         "pool = \"app\"",
