@@ -25,4 +25,5 @@ mod routing;
 mod strictness;
 mod support;
 mod timeouts;
+mod verbs;
 mod websocket;

@@ -3,6 +3,8 @@
 //! Workers carry the traffic; this runs on the main thread, whose runtime does what is not on a request's path. One loop (`run`)
 //! decides what happens next: a signal, a changed file, a command from the admin API.
 
+mod verbs;
+
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -17,10 +19,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use crate::admin::{
-    Admin, BackendStatus, Command, LastReload, ListenerStatus, NameStatus, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status,
-    WorkerStatus,
+    Admin, BackendStatus, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, Readiness, ReloadReport, Sources, Stage,
+    Status, VerbReport, WorkerStatus,
 };
-use crate::config::model::Listener;
+use crate::backend::Backend;
+use crate::config::model::{self, Listener};
 use crate::config::watch::Watch;
 use crate::config::{self, Config, Report};
 use crate::discovery::{self, Change, Discovery, News};
@@ -277,6 +280,17 @@ impl App {
         match command {
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::Status { reply } => drop(reply.send(self.status())),
+            Command::Tell { order, reply } => drop(reply.send(self.tell(&order))),
+        }
+    }
+
+    fn tell(&mut self, order: &Order) -> VerbReport {
+        match verbs::carry_out(order, &self.config, &self.current.load(), &self.state) {
+            Ok(report) => {
+                self.renew_table();
+                VerbReport { ok: true, report }
+            }
+            Err(unknown) => unknown.into(),
         }
     }
 
@@ -349,11 +363,12 @@ impl App {
         self.discovery.follow(&config);
         first_lookups(&mut self.discovery, &self.state).await;
         self.state.follow(discovery::keys(&config));
+        let undone = verbs::end_touched(&self.config, &config, &self.current.load(), &self.state);
         self.config = config;
         self.renew_table();
         self.close_removed();
         self.listen(bound);
-        Ok(changes.to_string())
+        Ok(std::iter::once(changes.to_string()).chain(undone).collect::<Vec<_>>().join("\n"))
     }
 
     /// A lookup has ended: new addresses come and old ones go as if the file had been edited.
@@ -418,7 +433,7 @@ impl App {
             listeners: (self.config.listeners.iter())
                 .map(|listener| ListenerStatus { name: listener.name.clone(), addresses: listener.addresses.clone() })
                 .collect(),
-            pools: table.pools.iter().map(|pool| pool_status(pool, &self.state)).collect(),
+            pools: (table.pools.iter().zip(&self.config.pools)).map(|(pool, spec)| pool_status(pool, spec, &self.state)).collect(),
             access_log_dropped: self.access.dropped(),
             access_log_lost: self.access.lost(),
         }
@@ -563,12 +578,16 @@ fn names_status(pool: &str, state: &State) -> Vec<NameStatus> {
     names
 }
 
-fn pool_status(pool: &table::Pool, state: &State) -> PoolStatus {
+/// `spec`: what the file says of it.
+fn pool_status(pool: &table::Pool, spec: &model::Pool, state: &State) -> PoolStatus {
+    let weights: HashMap<SocketAddr, u32> = verbs::weights(spec, state).collect();
+    let drift = |backend: &Backend| verbs::drift(backend, weights.get(&backend.address).copied().unwrap_or(1));
     let backends = pool.set.members.iter().map(|member| BackendStatus {
         address: member.backend.address,
         weight: member.weight,
         in_flight: member.backend.in_flight(),
         available: member.backend.is_available(),
+        drift: drift(&member.backend),
     });
     PoolStatus {
         name: pool.name.to_string(),

@@ -218,6 +218,18 @@ impl Proxy {
         wire.answer()
     }
 
+    /// A command that asks this proxy: what it said and how it ended.
+    pub fn command(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        outcome(tidegate([]).args(arguments).args(["--admin", &self.admin.to_string()]))
+    }
+
+    /// What the admin API says of the pool `app`.
+    #[track_caller]
+    pub fn pool(&self) -> Value {
+        let status: Value = serde_json::from_str(&self.admin("GET", "/api/status").text()).expect("JSON");
+        status["pools"][0].clone()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::Sources;
 use super::readiness::Stage;
 use super::status::Command;
+use super::verb::{Order, VerbReport};
 
 const BODY_BYTES: usize = 4 << 10;
 /// For `app` to carry out a command; less than an exchange may take, so that the answer still gets out.
@@ -34,6 +35,9 @@ GET  /live        200 while it runs
 GET  /api/status  workers, listeners, pools, backends (JSON)
 GET  /api/config  the file and the generation in force (JSON)
 POST /api/reload  read the file again; send the header X-Tidegate: 1
+POST /api/drain   pool, backend, deadline (JSON): no new requests; sticky sessions until the deadline, if there is one
+POST /api/resume  pool, backend (JSON): as the file has it again
+POST /api/weight  pool, backend, weight (JSON): another weight than the file's
 ";
 
 type Answer = Response<Full<Bytes>>;
@@ -44,9 +48,9 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
         return text(StatusCode::MISDIRECTED_REQUEST, "The Host of this request is neither an address nor localhost.\n");
     }
     // Read even where nothing is expected: an unread body would cut the answer off as the connection closes.
-    if Limited::new(body, BODY_BYTES).collect().await.is_err() {
+    let Ok(body) = Limited::new(body, BODY_BYTES).collect().await else {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "The request body is broken or too large.\n");
-    }
+    };
     let path = head.uri.path();
     // HEAD is answered as GET is; hyper keeps the body back.
     let method = if head.method == Method::HEAD { Method::GET } else { head.method };
@@ -69,17 +73,28 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             Some(status) => json(StatusCode::OK, &json!({ "file": status.config_file, "generation": status.generation })),
             None => no_reply(),
         },
-        ("POST", "/api/reload") if !is_deliberate(&head.headers) => {
+        ("POST", path) if is_write(path) && !is_deliberate(&head.headers) => {
             text(StatusCode::FORBIDDEN, "Send the header X-Tidegate: 1, or Content-Type: application/json.\n")
         }
         ("POST", "/api/reload") => match ask(sources, |reply| Command::Reload { reply }).await {
             Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &report),
             None => no_reply(),
         },
+        ("POST", path) if Order::PATHS.contains(&path) => match Order::read(path, &body.to_bytes()) {
+            Ok(order) => match ask(sources, |reply| Command::Tell { order, reply }).await {
+                Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::NOT_FOUND }, &report),
+                None => no_reply(),
+            },
+            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+        },
         (_, "/" | "/metrics" | "/live" | "/ready" | "/api/status" | "/api/config") => not_allowed("GET, HEAD"),
-        (_, "/api/reload") => not_allowed("POST"),
+        (_, path) if is_write(path) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "There is nothing here; see /.\n"),
     }
+}
+
+fn is_write(path: &str) -> bool {
+    path == "/api/reload" || Order::PATHS.contains(&path)
 }
 
 /// `None`: `app` is ending, or too busy to answer in time.

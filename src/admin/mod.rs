@@ -22,9 +22,11 @@ use crate::telemetry::{BackendSample, NameSample, Registry};
 mod answer;
 mod readiness;
 mod status;
+mod verb;
 
 pub use readiness::{Readiness, Stage};
 pub use status::{BackendStatus, Command, LastReload, ListenerStatus, NameStatus, PoolStatus, ReloadReport, Status, WorkerStatus};
+pub use verb::{Order, Verb, VerbReport};
 
 const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::readiness::Stage;
+use super::verb::{Order, VerbReport};
 
 /// To `app`. An asker that no longer waits has dropped its receiver; the command is carried out all the same.
 #[derive(Debug)]
 pub enum Command {
     Reload { reply: oneshot::Sender<ReloadReport> },
     Status { reply: oneshot::Sender<Status> },
+    Tell { order: Order, reply: oneshot::Sender<VerbReport> },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,8 +97,12 @@ pub struct NameStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackendStatus {
     pub address: SocketAddr,
+    /// In force: the file's, or one that was told by hand.
     pub weight: u32,
     pub in_flight: u32,
     /// Whether balancers may pick it.
     pub available: bool,
+    /// How it differs from the file, because somebody said so: `draining`, `weight 1 -> 5`.
+    #[serde(default)]
+    pub drift: Vec<String>,
 }

@@ -3,6 +3,8 @@
 //! Health writes here and balancers read here; they never meet. A `Backend` is found by pool name and address in the registry of
 //! `table`, so it survives every reload for as long as the configuration names it.
 
+mod drift;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -13,11 +15,12 @@ pub struct Backend {
     in_flight: AtomicU32,
     /// Told not to take new requests: removed from the configuration, or drained by hand.
     draining: AtomicBool,
+    drift: drift::Drift,
 }
 
 impl Backend {
     pub fn new(address: SocketAddr) -> Backend {
-        Backend { address, in_flight: AtomicU32::new(0), draining: AtomicBool::new(false) }
+        Backend { address, in_flight: AtomicU32::new(0), draining: AtomicBool::new(false), drift: drift::Drift::default() }
     }
 
     /// Whether balancers may pick it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use jiff::SignedDuration;
 
 use crate::config::model::Algorithm;
 
@@ -32,6 +33,9 @@ pub enum Command {
     Explain(Explain),
     Reload(Reload),
     Status(Status),
+    Drain(Drain),
+    Resume(Resume),
+    Weight(Weight),
     Schema(Schema),
     Completions(Completions),
     Man(Man),
@@ -168,6 +172,61 @@ pub struct Status {
     pub ready: bool,
 }
 
+/// One backend of a running proxy.
+#[derive(Debug, Args)]
+pub struct OneBackend {
+    /// The pool's name, as in the configuration
+    pub pool: String,
+    /// The backend's address and port, as `tidegate status` shows it
+    #[arg(value_parser = address)]
+    pub backend: SocketAddr,
+    #[command(flatten)]
+    pub at: Admin,
+}
+
+/// Let a backend finish what it has, and send it nothing new
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate drain app 10.0.0.2:8080
+  tidegate drain app 10.0.0.2:8080 --deadline 10m     sticky sessions go elsewhere after ten minutes
+
+It stays so over reloads, until `tidegate resume` or an edit to this backend's own entry. Exit code 1 if there is no such backend.")]
+pub struct Drain {
+    #[command(flatten)]
+    pub to: OneBackend,
+    /// How long requests of sticky sessions still come; without it, for as long as it is drained
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub deadline: Option<SignedDuration>,
+}
+
+/// Make a backend as the file has it again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate resume app 10.0.0.2:8080
+
+Undoes `drain` and `weight`. Exit code 1 if there is no such backend.")]
+pub struct Resume {
+    #[command(flatten)]
+    pub to: OneBackend,
+}
+
+/// Give a backend another weight than the file does
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate weight app 10.0.0.2:8080 5
+  tidegate weight app 10.0.0.2:8080 0     no new requests, but for those of sticky sessions
+
+It stays so over reloads, until `tidegate resume` or an edit to this backend's own entry. Exit code 1 if there is no such backend.")]
+pub struct Weight {
+    #[command(flatten)]
+    pub to: OneBackend,
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub weight: u32,
+}
+
 /// Print the JSON Schema of the configuration
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -217,6 +276,13 @@ fn fixed_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    match text.parse::<SignedDuration>() {
+        Ok(duration) if duration.is_positive() => Ok(duration),
+        _ => Err("not a duration, such as 90s or 10m".to_owned()),
+    }
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((name, value)) if !name.is_empty() && !name.contains(char::is_whitespace) => Ok((name.to_owned(), value.trim().to_owned())),
@@ -257,6 +323,10 @@ mod tests {
             ("explain a.toml GET / -H X-Team", "not a header"),
             ("explain a.toml GET / --from example.com", "invalid IP address"),
             ("status --ready --json", "cannot be used with"),
+            ("drain app", "BACKEND"),
+            ("drain app localhost:80", "not an IP address and a port"),
+            ("drain app 10.0.0.1:80 --deadline 10", "not a duration"),
+            ("weight app 10.0.0.1:80 1000001", "0..=1000000"),
             ("chekc a.toml", "check"),
             ("check", "FILES"),
         ] {

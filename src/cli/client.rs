@@ -38,7 +38,16 @@ pub enum Error {
 
 /// Sends `METHOD path` and reads the whole answer within `timeout`.
 pub fn ask(address: SocketAddr, method: &str, path: &str, timeout: Duration) -> Result<Answer, Error> {
-    let received = exchange(address, method, path, Instant::now() + timeout).map_err(|source| match source.kind() {
+    exchanged(address, &format!("{method} {path}"), "", timeout)
+}
+
+/// Sends `POST path` with JSON and reads the whole answer within `timeout`.
+pub fn send(address: SocketAddr, path: &str, json: &str, timeout: Duration) -> Result<Answer, Error> {
+    exchanged(address, &format!("POST {path}"), json, timeout)
+}
+
+fn exchanged(address: SocketAddr, request: &str, body: &str, timeout: Duration) -> Result<Answer, Error> {
+    let received = exchange(address, request, body, Instant::now() + timeout).map_err(|source| match source.kind() {
         ErrorKind::ConnectionRefused => Error::Nobody { address },
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Late { address, timeout },
         _ => Error::Broken { address, source },
@@ -46,13 +55,14 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, timeout: Duration) -> 
     parse(&received).map_err(|why| Error::Foreign { address, why })
 }
 
-fn exchange(address: SocketAddr, method: &str, path: &str, deadline: Instant) -> io::Result<Vec<u8>> {
+fn exchange(address: SocketAddr, request: &str, body: &str, deadline: Instant) -> io::Result<Vec<u8>> {
     // A timeout of zero means "none" to the socket, and is an error there.
     let left = || Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
     let mut stream = TcpStream::connect_timeout(&address, left().unwrap_or_default())?;
     stream.set_write_timeout(left())?;
     // The field tells the admin that a page in somebody's browser did not send this: a page cannot add it unasked.
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nX-Tidegate: 1\r\nContent-Length: 0\r\n\r\n")?;
+    let length = body.len();
+    write!(stream, "{request} HTTP/1.0\r\nHost: {address}\r\nX-Tidegate: 1\r\nContent-Length: {length}\r\n\r\n{body}")?;
     let mut received = Vec::new();
     let mut piece = [0; 16 << 10];
     loop {
@@ -108,7 +118,7 @@ pub(super) mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut seen = Vec::new();
             let mut piece = [0; 1024];
-            while !seen.ends_with(b"\r\n\r\n") {
+            while !seen.windows(4).any(|window| window == b"\r\n\r\n") {
                 let n = stream.read(&mut piece).unwrap();
                 seen.extend_from_slice(&piece[..n]);
             }

@@ -13,6 +13,7 @@ mod run;
 mod schema;
 mod serve;
 mod status;
+mod verbs;
 
 #[cfg(test)]
 mod samples;
@@ -71,6 +72,9 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> anyhow::Result<Outco
         Command::Demo(demo) => demo::demo(&demo, console),
         Command::Explain(explain) => explain::explain(&explain, console),
         Command::Reload(reload) => reload::reload(&reload, console),
+        Command::Drain(drain) => verbs::drain(&drain, console),
+        Command::Resume(resume) => verbs::resume(&resume, console),
+        Command::Weight(weight) => verbs::weight(&weight, console),
         Command::Status(status) => status::status(&status, console),
         Command::Schema(schema) => schema::schema(&schema, console),
         Command::Completions(completions) => print_completions(&completions, console),

@@ -45,7 +45,10 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
 
 fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool {
     let present = present(pool, state);
-    let members = present.iter().map(|(address, spec)| Member { backend: state.backend(&pool.name, *address), weight: spec.weight });
+    let members = present.iter().map(|(address, spec)| {
+        let backend = state.backend(&pool.name, *address);
+        Member { weight: backend.weight_by_hand().unwrap_or(spec.weight), backend }
+    });
     let set = Set { members: members.collect() };
     let waits = pool.backends.iter().all(|spec| spec.weight == 0 || is_unresolved(&pool.name, spec, state));
     let same = before
@@ -72,7 +75,7 @@ const WEIGHT_MAX: u32 = 1_000_000;
 
 /// The backends of a pool as they are now, each address once: names stand for what they resolve to, in their place. An address that
 /// is met again is as it was said first.
-fn present(pool: &model::Pool, state: &State) -> Vec<(SocketAddr, BackendSpec)> {
+pub fn present(pool: &model::Pool, state: &State) -> Vec<(SocketAddr, BackendSpec)> {
     let mut seen = HashSet::new();
     let each = pool.backends.iter().flat_map(|spec| match &spec.address {
         BackendAddress::Fixed(address) => vec![(*address, spec.clone())],

@@ -43,7 +43,7 @@ metrics! {
     TOTAL_SECONDS = Histogram "tidegate_request_duration_seconds", "Time from a request's first byte to the last byte of its answer, by pool. Tunnels are not counted.";
 
     BACKEND_UP = Gauge "tidegate_backend_up", "Whether balancers may pick this backend.";
-    BACKEND_WEIGHT = Gauge "tidegate_backend_weight", "The backend's weight as configured.";
+    BACKEND_WEIGHT = Gauge "tidegate_backend_weight", "The backend's weight in force: the file's, or one that was told by hand.";
     BACKEND_IN_FLIGHT = Gauge "tidegate_backend_in_flight", "Requests and tunnels that hold this backend now.";
 
     NAME_ADDRESSES = Gauge "tidegate_discovery_addresses", "Addresses that a name among a pool's backends stands for, the last good ones where it can not be resolved.";

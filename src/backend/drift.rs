@@ -1,0 +1,106 @@
+//! How a backend differs from the file because somebody said so while the process runs.
+//!
+//! It belongs to the backend and not to the configuration: a reload keeps it, a reload that touches this backend's entry
+//! ends it, and it goes with the backend. A weight takes effect through the next table; a drain at once.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::Backend;
+
+/// In place of a weight, which is a million at most: the file's.
+const OF_THE_FILE: u32 = u32::MAX;
+/// In place of a time: as long as it is drained.
+const WITHOUT_END: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(super) struct Drift {
+    weight: AtomicU32,
+    /// Until when sticky sessions still come here, by `millis`; 0: it is not drained by hand.
+    sessions_until: AtomicU64,
+}
+
+impl Default for Drift {
+    fn default() -> Drift {
+        Drift { weight: AtomicU32::new(OF_THE_FILE), sessions_until: AtomicU64::new(0) }
+    }
+}
+
+// Relaxed throughout: each is complete by itself, and a pick that sees it a moment later is as good as one that came earlier.
+impl Backend {
+    /// What stands in place of the file's weight.
+    pub fn weight_by_hand(&self) -> Option<u32> {
+        Some(self.drift.weight.load(Ordering::Relaxed)).filter(|weight| *weight != OF_THE_FILE)
+    }
+
+    /// `None`: the file's again.
+    pub fn set_weight_by_hand(&self, weight: Option<u32>) {
+        self.drift.weight.store(weight.unwrap_or(OF_THE_FILE), Ordering::Relaxed);
+    }
+
+    /// No new requests from now on, but for those of sticky sessions until then; `None`: for as long as it is drained.
+    pub fn drain_by_hand(&self, sessions_until: Option<Instant>) {
+        self.drift.sessions_until.store(sessions_until.map_or(WITHOUT_END, millis), Ordering::Relaxed);
+        self.drain(true);
+    }
+
+    /// Ends a drain. Whether there was one.
+    pub fn undrain(&self) -> bool {
+        self.drain(false);
+        self.drift.sessions_until.swap(0, Ordering::Relaxed) != 0
+    }
+
+    pub fn is_drained_by_hand(&self) -> bool {
+        self.drift.sessions_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the time that a drain leaves to sticky sessions is over.
+    pub fn has_let_sessions_go(&self, now: Instant) -> bool {
+        match self.drift.sessions_until.load(Ordering::Relaxed) {
+            0 | WITHOUT_END => false,
+            until => until <= millis(now),
+        }
+    }
+}
+
+/// A moment as a number that fits into an atomic; never 0.
+fn millis(moment: Instant) -> u64 {
+    static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+    1 + moment.saturating_duration_since(*EPOCH).as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn backend() -> Backend {
+        Backend::new(([127, 0, 0, 1], 80).into())
+    }
+
+    #[test]
+    fn a_weight_by_hand_may_be_zero_and_ends_with_none() {
+        let backend = backend();
+        assert_eq!(backend.weight_by_hand(), None);
+        for weight in [Some(0), Some(1_000_000), None] {
+            backend.set_weight_by_hand(weight);
+            assert_eq!(backend.weight_by_hand(), weight);
+        }
+    }
+
+    #[test]
+    fn a_drain_leaves_sessions_their_time() {
+        let (backend, now) = (backend(), Instant::now());
+        assert!(!backend.undrain());
+        backend.drain_by_hand(None);
+        assert!(
+            !backend.is_available() && backend.is_drained_by_hand() && !backend.has_let_sessions_go(now + Duration::from_secs(1 << 30))
+        );
+        backend.drain_by_hand(Some(now + Duration::from_secs(10)));
+        assert!(!backend.has_let_sessions_go(now + Duration::from_secs(9)));
+        assert!(backend.has_let_sessions_go(now + Duration::from_secs(10)));
+        assert!(backend.undrain() && backend.is_available() && !backend.is_drained_by_hand());
+    }
+}

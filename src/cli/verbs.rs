@@ -1,0 +1,68 @@
+//! `tidegate drain`, `resume` and `weight`: orders to one backend of a running proxy.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::args::{Drain, OneBackend, Resume, Weight};
+use super::client;
+use super::console::Console;
+use crate::admin::VerbReport;
+
+/// A table of ten thousand backends is built well within this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn drain(drain: &Drain, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    let deadline = drain.deadline.map(|deadline| format!("{deadline:#}"));
+    tell(&drain.to, "/api/drain", deadline.map(|deadline| ("deadline", json!(deadline))), console)
+}
+
+pub(super) fn resume(resume: &Resume, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    tell(&resume.to, "/api/resume", None, console)
+}
+
+pub(super) fn weight(weight: &Weight, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    tell(&weight.to, "/api/weight", Some(("weight", json!(weight.weight))), console)
+}
+
+fn tell(to: &OneBackend, path: &str, more: Option<(&str, Value)>, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    let mut order = json!({ "pool": to.pool, "backend": to.backend.to_string() });
+    if let Some((name, value)) = more {
+        order[name] = value;
+    }
+    let answer = client::send(to.at.admin, path, &order.to_string(), PATIENCE)?;
+    // What is no report comes from somebody who is not the admin, from an older one, or from one that could not carry it out.
+    match serde_json::from_str::<VerbReport>(&answer.body) {
+        Ok(said) if said.ok => {
+            writeln!(console.out, "{}", said.report.trim_end())?;
+            Ok(Outcome::Success)
+        }
+        Ok(said) => {
+            writeln!(console.err, "{}", said.report.trim_end())?;
+            Ok(Outcome::Failure)
+        }
+        Err(_) => bail!("the admin at {} did not do it ({}): {}", to.at.admin, answer.status, answer.body.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::client::tests::once;
+    use crate::cli::tests::tidegate;
+
+    #[test]
+    fn the_report_goes_out_and_a_refusal_fails() {
+        for (answer, code, out, err) in [
+            (&b"HTTP/1.1 200 OK\r\n\r\n{\"ok\":true,\"report\":\"draining\"}"[..], 0, "draining\n", ""),
+            (b"HTTP/1.1 404 No\r\n\r\n{\"ok\":false,\"report\":\"there is no pool `ap`\"}", 1, "", "there is no pool `ap`\n"),
+        ] {
+            let (address, answering) = once(answer);
+            let ended = tidegate(&["drain", "app", "10.0.0.1:80", "--admin", &address.to_string()]);
+            assert_eq!(ended, (code, out.to_owned(), err.to_owned()));
+            answering.join().unwrap();
+        }
+    }
+}
