@@ -22,6 +22,7 @@ mod peers;
 mod reload;
 mod responses;
 mod routing;
+mod sticky;
 mod strictness;
 mod support;
 mod timeouts;

@@ -155,6 +155,7 @@ impl App {
         let admin = admin.transpose()?;
         let bound = bind_new(&config, &HashMap::new())?;
 
+        tell_of_passing_secrets(&config, None);
         let mut discovery = Discovery::default();
         state.follow(discovery::keys(&config));
         discovery.follow(&config);
@@ -363,6 +364,7 @@ impl App {
         self.discovery.follow(&config);
         first_lookups(&mut self.discovery, &self.state).await;
         self.state.follow(discovery::keys(&config));
+        tell_of_passing_secrets(&config, Some(&self.config));
         let undone = verbs::end_touched(&self.config, &config, &self.current.load(), &self.state);
         self.config = config;
         self.renew_table();
@@ -500,6 +502,15 @@ fn samples(table: &Table) -> Vec<BackendSample> {
         })
     };
     table.pools.iter().flat_map(of_pool).collect()
+}
+
+/// A restart forgets sessions whose secret is in no file.
+fn tell_of_passing_secrets(config: &Config, before: Option<&Config>) {
+    let is_passing = |pool: &&model::Pool| pool.sticky.as_ref().is_some_and(|sticky| sticky.secret.is_none());
+    let was_told = |pool: &model::Pool| before.is_some_and(|old| old.pools.iter().filter(is_passing).any(|old| old.name == pool.name));
+    for pool in config.pools.iter().filter(is_passing).filter(|pool| !was_told(pool)) {
+        info!(pool = %pool.name, "sticky sessions are signed with a secret of this process, and a restart forgets them: see `secret_file`");
+    }
 }
 
 /// Waits for the first addresses of new names, as long as that may take.

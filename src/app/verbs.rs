@@ -62,8 +62,13 @@ pub(super) fn carry_out(order: &Order, config: &Config, table: &Table, state: &S
     Ok(report)
 }
 
-fn sessions(_spec: &model::Pool, _deadline: Option<Duration>) -> &'static str {
-    ""
+/// What a drain leaves to those who are on this backend.
+fn sessions(spec: &model::Pool, deadline: Option<Duration>) -> String {
+    match (&spec.sticky, deadline) {
+        (None, _) => String::new(),
+        (Some(_), None) => " but those of its sticky sessions".to_owned(),
+        (Some(_), Some(deadline)) => format!(" but those of its sticky sessions for {deadline:?}"),
+    }
 }
 
 fn find<'a>(order: &Order, config: &'a Config, table: &'a Table) -> Result<(&'a model::Pool, &'a table::Pool, Arc<Backend>), Unknown> {

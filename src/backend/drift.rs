@@ -55,6 +55,11 @@ impl Backend {
         self.drift.sessions_until.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether it may have the requests of its sticky sessions: a drain leaves it these, until its deadline.
+    pub fn takes_sessions(&self, now: Instant) -> bool {
+        self.is_available() || (self.is_drained_by_hand() && !self.has_let_sessions_go(now))
+    }
+
     /// Whether the time that a drain leaves to sticky sessions is over.
     pub fn has_let_sessions_go(&self, now: Instant) -> bool {
         match self.drift.sessions_until.load(Ordering::Relaxed) {

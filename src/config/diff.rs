@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use super::model::{
-    Action, Admin, BackendSpec, Config, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Route, RouteTimeouts, Server,
+    Action, Admin, BackendSpec, Config, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Route, RouteTimeouts, Secret,
+    Server, Sticky,
 };
 use super::value::Size;
 
@@ -177,7 +179,7 @@ fn listener(listener: &Listener) -> Thing {
 }
 
 fn pool(pool: &Pool) -> Thing {
-    let Pool { name, algorithm, backends, timeout, idle_connections } = pool;
+    let Pool { name, algorithm, backends, sticky, timeout, idle_connections } = pool;
     let PoolTimeouts { connect, first_byte, stall, tunnel, idle, total } = timeout;
     let keys = vec![
         ("algorithm", algorithm.as_str().to_owned()),
@@ -190,9 +192,22 @@ fn pool(pool: &Pool) -> Thing {
         ("idle_connections", idle_connections.to_string()),
     ];
     let mut thing = thing(format!("pool {name}"), keys);
+    thing.keys.extend(self::sticky(sticky.as_ref()));
     let backend = |BackendSpec { address, weight }: &BackendSpec| Key::shown(format!("backend {address}"), format!("weight {weight}"));
     thing.keys.extend(backends.iter().map(backend));
     thing
+}
+
+fn sticky(sticky: Option<&Sticky>) -> [Key; 2] {
+    let shown = match sticky {
+        Some(Sticky { cookie, max_age: Some(age), .. }) => format!("cookie {cookie} for {}", time(*age)),
+        Some(Sticky { cookie, max_age: None, .. }) => format!("cookie {cookie}"),
+        None => "none".to_owned(),
+    };
+    // Compared by what comes of it, so that the secret itself is not copied about.
+    let mut hasher = DefaultHasher::new();
+    sticky.and_then(|sticky| sticky.secret.as_ref()).map(Secret::bytes).hash(&mut hasher);
+    [Key::shown("sticky", shown), Key::hidden("sticky.secret_file", hasher.finish().to_string())]
 }
 
 fn route(route: &Route) -> Thing {
@@ -276,7 +291,7 @@ fn size(bytes: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse_with;
+    use crate::config::{parse_reading, parse_with};
 
     const OLD: &str = r#"
 [server]
@@ -339,6 +354,20 @@ respond = { body = "one" }
         ] {
             assert_eq!(changes(edits), expected, "{edits:?}");
         }
+    }
+
+    #[test]
+    fn another_secret_is_told_and_not_shown() {
+        let with = |secret: &'static [u8]| {
+            let text = OLD.replace("[pool.app]", "[pool.app]\nsticky = { secret_file = \"x\", max_age = \"8h\" }");
+            parse_reading(&text, "test", &|_| None, &|_| Ok(secret.to_vec())).unwrap_or_else(|report| panic!("{report}")).0
+        };
+        let (one, two) = (with(b"one secret, as long as it has to be"), with(b"two secrets, long as they have to be"));
+        assert_eq!(diff(&one, &two).to_string(), "changed pool app: sticky.secret_file");
+        assert!(!format!("{one:?}").contains("secret,"));
+        let without = parse_with(OLD, "test", &|_| None).unwrap_or_else(|report| panic!("{report}")).0;
+        let expected = "changed pool app: sticky none -> cookie tidegate for 8h\nchanged pool app: sticky.secret_file";
+        assert_eq!(diff(&without, &one).to_string(), expected);
     }
 
     #[test]

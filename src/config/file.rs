@@ -4,7 +4,9 @@
 //! accessor notes what is wrong, answers with a stand-in, and the walk goes on; whoever noted anything throws the result away.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -23,16 +25,20 @@ pub(super) struct Written<T> {
     pub span: Span,
 }
 
+/// How the bytes of a file that the configuration names are had.
+pub type Files<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
 /// What the accessors share: the environment, and the mistakes so far.
 pub(super) struct File<'a> {
     environment: Lookup<'a>,
+    files: Files<'a>,
     problems: RefCell<Vec<Problem>>,
     errors: Cell<usize>,
 }
 
 impl<'a> File<'a> {
-    pub fn new(environment: Lookup<'a>) -> File<'a> {
-        File { environment, problems: RefCell::default(), errors: Cell::default() }
+    pub fn new(environment: Lookup<'a>, files: Files<'a>) -> File<'a> {
+        File { environment, files, problems: RefCell::default(), errors: Cell::default() }
     }
 
     pub fn note(&self, problem: Problem) {
@@ -181,6 +187,21 @@ impl<'a> Section<'a> {
         let text = self.text(name)?;
         let value = self.file.checked(&text.span, parse(&text.value))?;
         Some(Written { value, span: text.span })
+    }
+
+    /// What is in the file that a key names.
+    pub fn bytes(&self, name: &str) -> Option<Written<Vec<u8>>> {
+        let path = self.text(name)?;
+        let read = (self.file.files)(Path::new(&path.value)).map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "there is no such file".to_owned(),
+                io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+                _ => error.to_string(),
+            };
+            let mistake = Mistake::new(format!("`{name}`: `{}` cannot be read: {why}", path.value.escape_debug()));
+            mistake.help("the path is relative to the directory of the configuration")
+        });
+        Some(Written { value: self.file.checked(&path.span, read)?, span: path.span })
     }
 
     /// The same, with the key's default in place of what is absent or wrong.

@@ -214,6 +214,13 @@ const POOL: &[Key] = &[
         "\"http1\"",
     )
     .or("http1"),
+    key(
+        "sticky",
+        Kind::Table(STICKY),
+        "Sessions that stay on one backend, by a signed cookie. A client without one, or whose backend is out, is picked for, and gets one. \
+         Backends do not see it. A backend of weight 0, or a drained one, keeps its sessions and gets no new ones.",
+        "{ cookie = \"tidegate\", secret_file = \"sticky.key\" }",
+    ),
     key("timeout", Kind::Table(POOL_TIMEOUT), "How long a backend may keep us waiting.", "{ first_byte = \"5s\" }"),
     key(
         "idle_connections",
@@ -224,13 +231,24 @@ const POOL: &[Key] = &[
     .or("256"),
     later("tls", "TLS to the backends."),
     later("hash", "What the hashing algorithms hash."),
-    later("sticky", "Sessions that stay on one backend."),
     later("slow_start", "Less traffic at first for a backend that is new or back."),
     later("health", "Active health checks."),
     later("eject", "Backends that answer badly are left out for a while."),
     later("retry", "Another try elsewhere."),
     later("queue", "Waiting for a free slot."),
     later("when_all_down", "What to do when no backend is healthy."),
+];
+
+const STICKY: &[Key] = &[
+    key("cookie", Kind::Text, "The cookie's name.", "\"session_at\"").or("tidegate"),
+    key(
+        "secret_file",
+        Kind::Text,
+        "A file of 32 to 4096 bytes that signs the cookies, read again at each reload; relative to the directory of this file. Left out: a \
+         random secret of the process, so that a restart forgets the sessions.",
+        "\"sticky.key\"",
+    ),
+    key("max_age", TIME, "How long a browser keeps the cookie, from when it was set. Left out: until it is closed.", "\"8h\""),
 ];
 
 const BACKEND: &[Key] = &[

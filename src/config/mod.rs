@@ -66,19 +66,31 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// Parses and checks a text, with the environment of the process. `name`: what messages call it, such as its path.
+/// Parses and checks a text, with the environment of the process and the files that it names. `name`: what messages call it, such as
+/// its path; where it is one, the paths of other files are relative to its directory.
 pub fn parse(text: &str, name: &str) -> Result<(Config, Warnings), Report> {
-    parse_with(text, name, &of_process)
+    let directory = Path::new(name).parent().unwrap_or(Path::new(""));
+    let files = |path: &Path| {
+        let mut bytes = Vec::new();
+        // A device without end is no file of ours.
+        std::fs::File::open(directory.join(path))?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    parse_reading(text, name, &of_process, &files)
 }
 
-/// Parses and checks a text; pure.
+/// Parses and checks a text; pure. A file that it names can not be read.
 pub fn parse_with(text: &str, name: &str, environment: Lookup<'_>) -> Result<(Config, Warnings), Report> {
+    parse_reading(text, name, environment, &|_| Err(std::io::ErrorKind::NotFound.into()))
+}
+
+fn parse_reading(text: &str, name: &str, environment: Lookup<'_>, files: file::Files<'_>) -> Result<(Config, Warnings), Report> {
     let (tree, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         // What stands after a syntax error may be anything; judging it would bury the error under its consequences.
         return Err(Report::new(name, text, syntax_errors(text, &syntax)));
     }
-    let file = file::File::new(environment);
+    let file = file::File::new(environment, files);
     let top = file::Section::open(&file, keys::FILE, Some(tree.get_ref()), tree.span(), "");
     let (mut config, places) = read::read(&top);
     let mut problems = validate::validate(&mut config, &places);

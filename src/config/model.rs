@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -100,6 +101,8 @@ pub struct Pool {
     pub algorithm: Algorithm,
     /// At least one; addresses and names are unique.
     pub backends: Vec<BackendSpec>,
+    /// `None`: sessions are not sticky.
+    pub sticky: Option<Sticky>,
     pub timeout: PoolTimeouts,
     /// Idle connections kept per backend, over all workers.
     pub idle_connections: usize,
@@ -137,6 +140,37 @@ pub enum DnsName {
     Host { name: String, port: u16 },
     /// `_http._tcp.app.internal`: SRV records, which have ports and weights of their own (RFC 2782).
     Service(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sticky {
+    /// The cookie's name: a token.
+    pub cookie: String,
+    /// `None`: a random one of the process.
+    pub secret: Option<Secret>,
+    /// At least a second; `None`: the browser's session.
+    pub max_age: Option<Duration>,
+}
+
+/// What signs cookies: read from its file with the configuration, and never shown.
+#[derive(Clone, PartialEq)]
+pub struct Secret(Arc<[u8]>);
+
+impl Secret {
+    pub fn new(bytes: Vec<u8>) -> Secret {
+        Secret(bytes.into())
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Nothing of it.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 words! {

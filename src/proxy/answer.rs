@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::record::{Exchange, Ledger, RouteSeat, Story};
+use super::sticky::Session;
 use super::view::View;
 use super::{edit, forward, intake, reply};
 use crate::failure::{Failure, Malformed};
@@ -86,8 +87,9 @@ impl Proxy {
             Action::Redirect { to, status } => Ok(edit::own(reply::redirect(*status, to), &route.route)),
             Action::Respond { status, body, content_type } => Ok(edit::own(reply::fixed(*status, body, content_type), &route.route)),
             Action::Forward { pool, timeouts } => {
-                let asks = edit::request(head, &route.route, listener, &story.conn);
+                let mut asks = edit::request(head, &route.route, listener, &story.conn);
                 let pool = &view.pools[*pool];
+                asks.session = Session::take(&pool.pool, head, &story.conn);
                 let answer = forward::run(pool, timeouts, asks, head, story, body, interim).await?;
                 Ok(edit::response(answer, &route.route))
             }

@@ -2,20 +2,23 @@
 
 use std::net::IpAddr;
 
+use super::sticky::Session;
 use crate::config::model::HeaderEdits;
 use crate::message::forwarding::{self, Peer};
 use crate::message::{Answer, Conn, Fields, Head, Name};
 use crate::table::{Listener, Route};
 
 /// What a request asks of the way it is forwarded.
-#[derive(Debug, Clone, Copy)]
-pub struct Asks {
+#[derive(Clone, Copy)]
+pub struct Asks<'a> {
     /// It wants to switch protocols.
     pub upgrade: bool,
+    /// It is one of a sticky session, or begins one.
+    pub session: Option<Session<'a>>,
 }
 
 /// A client's request on its way to a backend.
-pub fn request(head: &mut Head, route: &Route, listener: &Listener, conn: &Conn) -> Asks {
+pub fn request(head: &mut Head, route: &Route, listener: &Listener, conn: &Conn) -> Asks<'static> {
     // The codec leaves the field only where an upgrade may be made.
     let upgrade = head.fields.contains(Name::Upgrade);
     forwarding::to_upstream(head, &conn.hop, peer(conn.peer.ip(), listener), upgrade);
@@ -23,7 +26,7 @@ pub fn request(head: &mut Head, route: &Route, listener: &Listener, conn: &Conn)
         strip_prefix(head, prefix.as_bytes());
     }
     fields(&mut head.fields, &route.request_headers);
-    Asks { upgrade }
+    Asks { upgrade, session: None }
 }
 
 /// A backend's answer on its way to the client.

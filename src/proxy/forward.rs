@@ -31,7 +31,7 @@ const RESTED_MAX: Duration = Duration::from_secs(1);
 pub async fn run(
     pool: &Rc<PoolSeat>,
     timeouts: &Timeouts,
-    asks: Asks,
+    asks: Asks<'_>,
     head: &Head,
     story: &mut Story,
     body: Body,
@@ -47,7 +47,10 @@ pub async fn run(
         None => forward.attempts(body, interim).await,
         Some(timer) => within(timer, forward.attempts(body, interim)).await,
     };
-    let Reached { lease, connection, response, pump } = reached?;
+    let Reached { lease, connection, mut response, pump } = reached?;
+    if let Some(session) = asks.session {
+        session.keep(&lease.seat().backend, &mut response.head);
+    }
 
     if response.head.status() == 101 {
         let (io, early) = (*connection).into_stream();
@@ -79,7 +82,7 @@ struct Lost {
 struct Forward<'a> {
     pool: &'a Rc<PoolSeat>,
     timeouts: &'a Timeouts,
-    asks: Asks,
+    asks: Asks<'a>,
     head: &'a Head,
     story: &'a mut Story,
 }
@@ -90,10 +93,12 @@ impl Forward<'_> {
         let mut tried = [0; TRIES];
         let mut failure = self.pool.pool.nobody;
         for attempt in 0..TRIES {
-            let picked = {
+            // Once: where a session's own backend fails it, the algorithm decides.
+            let preferred = self.asks.session.filter(|_| attempt == 0).and_then(|session| session.preferred(Instant::now()));
+            let picked = preferred.or_else(|| {
                 let random = &mut *self.pool.random.borrow_mut();
                 self.pool.pool.balancer.pick(&self.pool.pool.set, &mut Hint { tried: &tried[..attempt], random })
-            };
+            });
             // Nobody left to try: what the last one said is the better answer.
             let Some(index) = picked else { break };
             tried[attempt] = index;

@@ -6,6 +6,7 @@ pub mod forward;
 pub mod intake;
 pub mod record;
 pub mod reply;
+mod sticky;
 pub mod view;
 
 pub use answer::Proxy;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Action, Listener, Pool, Route, State, Table, Timeouts};
+use super::{Action, Listener, Pool, Route, State, Sticky, Table, Timeouts};
 use crate::balance::{self, Member, Set};
 use crate::config::model::{self, BackendAddress, BackendSpec, Config};
 use crate::failure::Failure;
@@ -58,8 +58,13 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         Some(old) => old.balancer.clone(),
         None => balance::of(pool.algorithm, &set),
     };
+    let sticky = pool.sticky.as_ref().map(|spec| {
+        let secret = spec.secret.as_ref().map_or_else(|| state.secret(), |secret| secret.bytes());
+        Sticky::of(spec, secret, &pool.name, &set)
+    });
     Pool {
         name: pool.name.as_str().into(),
+        sticky,
         algorithm: pool.algorithm,
         set: Arc::new(set),
         balancer,

@@ -7,6 +7,8 @@
 pub mod build;
 pub mod current;
 pub mod state;
+mod sticky;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use ipnet::IpNet;
 pub use build::build;
 pub use current::Current;
 pub use state::State;
+pub use sticky::Sticky;
 
 use crate::balance::{Balancer, Set};
 use crate::config::model::{Algorithm, HeaderEdits, ListenLimits, ListenTimeouts};
@@ -84,6 +87,8 @@ pub struct Pool {
     pub algorithm: Algorithm,
     pub set: Arc<Set>,
     pub balancer: Arc<dyn Balancer>,
+    /// `None`: every request is picked for.
+    pub sticky: Option<Sticky>,
     /// What a request is told where none can be picked.
     pub nobody: Failure,
     /// Idle connections kept per backend, over all workers.

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::backend::Backend;
 use crate::config::model::DnsName;
@@ -15,7 +15,11 @@ use crate::telemetry::Registry;
 pub struct State {
     pub registry: Arc<Registry>,
     inner: Mutex<Inner>,
+    secret: OnceLock<[u8; SECRET_BYTES]>,
 }
+
+/// As much as the hash that it keys.
+const SECRET_BYTES: usize = 32;
 
 #[derive(Default)]
 struct Inner {
@@ -40,6 +44,15 @@ impl State {
     /// that took the table before may still pick one.
     pub fn retain_backends(&self, keep: impl Fn(&str, SocketAddr) -> bool) {
         self.inner().backends.retain(|(pool, address), _| keep(pool, *address));
+    }
+
+    /// The secret of this process, for sticky sessions that have none in a file: random, and gone with it.
+    pub fn secret(&self) -> &[u8] {
+        self.secret.get_or_init(|| {
+            let mut secret = [0; SECRET_BYTES];
+            getrandom::fill(&mut secret).expect("Linux has random bytes");
+            secret
+        })
     }
 
     /// What a name of this pool stands for, by address; empty: it has never been resolved.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::file::{Named, Section, Written};
 use super::model::{
     AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
-    PoolTimeouts, Server,
+    PoolTimeouts, Secret, Server, Sticky,
 };
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
@@ -149,10 +149,34 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
             idle: timeout.duration("idle"),
             total: timeout.duration_or_none("total"),
         },
+        sticky: sticky(&section.table("sticky", &place)),
         idle_connections: section.number("idle_connections").value as usize,
     };
     let algorithm = section.key_span("algorithm");
     (pool, PoolPlaces { name: name.span, algorithm, backends: backend_places })
+}
+
+/// A secret shorter than the hash that it keys is easier to guess than what it signs.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
+
+fn sticky(section: &Section<'_>) -> Option<Sticky> {
+    let cookie = section.text_or_default("cookie");
+    if !value::is_token(&cookie) {
+        let place = section.value_span("cookie").unwrap_or_else(|| section.span.clone());
+        let problem = Problem::error(place, format!("`{}` cannot be the name of a cookie", cookie.escape_debug()));
+        section.note(problem.help("letters, digits, `-` and `_`"));
+    }
+    let secret = section.bytes("secret_file").and_then(|secret| {
+        let len = secret.value.len();
+        let fits = match SECRET_BYTES.contains(&len) {
+            true => Ok(Secret::new(secret.value)),
+            false => Err(Mistake::new(format!("the file of `secret_file` has {len} bytes"))
+                .help("a secret has 32 to 4096: `head -c 32 /dev/urandom > sticky.key` makes one")),
+        };
+        section.check(&secret.span, fits)
+    });
+    let max_age = section.duration_override("max_age").flatten();
+    section.is_present().then_some(Sticky { cookie, secret, max_age })
 }
 
 fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlaces)> {

@@ -188,6 +188,18 @@ workers = "${N:-x}"
         &[r#"7:30: a backend has no `address` (write `{ address = "10.0.0.1:8080" }` or `{ dns = "app.internal:8080" }`)"#],
     ),
     (
+        "[pool.app]",
+        "[pool.app]\nsticky = { cookie = \"a b\" }",
+        &["6:21: `a b` cannot be the name of a cookie (letters, digits, `-` and `_`)"],
+    ),
+    (
+        "[pool.app]",
+        "[pool.app]\nsticky = { secret_file = \"sticky.key\" }",
+        &[
+            "6:26: `secret_file`: `sticky.key` cannot be read: there is no such file (the path is relative to the directory of the configuration)",
+        ],
+    ),
+    (
         r#""10.0.0.2:8080""#,
         r#"{ dns = "a:1", address = "10.0.0.2:80" }"#,
         &["7:32: a backend has either an `address` or a `dns` name (make two entries of it, or take one out)"],
