@@ -129,6 +129,17 @@ fn a_drained_backend_keeps_its_sessions_until_the_deadline() {
 }
 
 #[test]
+fn an_ejected_backend_keeps_nothing() {
+    let backends = three();
+    let proxy = site(&backends, PLAIN).start();
+    let cookie = set(&ask(&proxy, None));
+    proxy.command(&["eject", "app", &backends[0].address().to_string(), "--for", "5m"]);
+    let answer = ask(&proxy, Some(&cookie));
+    assert_ne!(answer.text(), "a");
+    stays(&proxy, &set(&answer), &answer.text());
+}
+
+#[test]
 fn weight_zero_means_only_sticky_sessions() {
     let backends = three();
     let proxy = site(&backends, PLAIN).start();

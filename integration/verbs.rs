@@ -67,6 +67,21 @@ fn a_drained_backend_takes_nothing_new_and_finishes() {
 }
 
 #[test]
+fn an_ejected_backend_takes_nothing_and_comes_back_by_itself() {
+    let ([a, _b], _, proxy) = two();
+    let backend = a.address().to_string();
+    let (code, said, _) = proxy.command(&["eject", "app", &backend, "--for", "1s"]);
+    assert!(code == Some(0) && said.contains("for 1s"), "{said}");
+    assert_eq!(eight(&proxy), "bbbbbbbb");
+    proxy.logged("an ejection by hand is over");
+    assert_eq!((eight(&proxy).as_str(), &drift(&proxy)[0]), ("aaaabbbb", &json!([])));
+    proxy.command(&["eject", "app", &backend]);
+    assert_eq!((eight(&proxy).as_str(), &drift(&proxy)[0]), ("bbbbbbbb", &json!(["ejected"])));
+    proxy.command(&["resume", "app", &backend]);
+    assert_eq!(eight(&proxy), "aaaabbbb");
+}
+
+#[test]
 fn a_weight_by_hand_is_in_force_at_once_and_shown() {
     let ([_a, b], _, proxy) = two();
     assert_eq!(eight(&proxy), "aaaabbbb");

@@ -227,7 +227,10 @@ impl App {
                 contents = changed(&mut watch) => drop(self.apply(contents).await),
                 news = self.discovery.next() => self.hear(&news),
                 Some(command) = self.commands.recv() => self.obey(command).await,
-                _ = upkeep.tick() => self.state.registry.upkeep(),
+                _ = upkeep.tick() => {
+                    self.state.registry.upkeep();
+                    verbs::readmit(&self.current.load());
+                }
                 () = at(look) => match phase {
                     Phase::Serving => {}
                     Phase::Announced { .. } => phase = self.drain(),

@@ -36,6 +36,7 @@ GET  /api/status  workers, listeners, pools, backends (JSON)
 GET  /api/config  the file and the generation in force (JSON)
 POST /api/reload  read the file again; send the header X-Tidegate: 1
 POST /api/drain   pool, backend, deadline (JSON): no new requests; sticky sessions until the deadline, if there is one
+POST /api/eject   pool, backend, for (JSON): no requests at all, for that time or until it is resumed
 POST /api/resume  pool, backend (JSON): as the file has it again
 POST /api/weight  pool, backend, weight (JSON): another weight than the file's
 ";

@@ -102,7 +102,7 @@ pub struct BackendStatus {
     pub in_flight: u32,
     /// Whether balancers may pick it.
     pub available: bool,
-    /// How it differs from the file, because somebody said so: `draining`, `weight 1 -> 5`.
+    /// How it differs from the file, because somebody said so: `draining`, `ejected for another 4m`, `weight 1 -> 5`.
     #[serde(default)]
     pub drift: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! What can be told about one backend while the process runs, and the JSON that it comes in.
 //!
-//! `POST /api/drain`, `/api/resume`, `/api/weight`, each with an object that names pool and backend. `app` carries it out.
+//! `POST /api/drain`, `/api/eject`, `/api/resume`, `/api/weight`, each with an object that names pool and backend. `app` carries it out.
 
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Order {
 pub enum Verb {
     /// Takes no new requests and finishes what it has. `deadline`: how long sticky sessions still come; `None`: until it is resumed.
     Drain { deadline: Option<Duration> },
+    /// Takes no requests at all, sticky or not, and finishes what it has. `time`: then it is back; `None`: when it is resumed.
+    Eject { time: Option<Duration> },
     /// As the file has it again.
     Resume,
     /// Another weight than the file's.
@@ -49,6 +51,14 @@ struct Drain {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Eject {
+    pool: String,
+    backend: String,
+    r#for: Option<SignedDuration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Resume {
     pool: String,
     backend: String,
@@ -64,7 +74,7 @@ struct Weight {
 
 impl Order {
     /// The last part of the path of each, in the order of the index page.
-    pub const PATHS: &[&str] = &["/api/drain", "/api/resume", "/api/weight"];
+    pub const PATHS: &[&str] = &["/api/drain", "/api/eject", "/api/resume", "/api/weight"];
 
     /// The order in the body of a request for one of `PATHS`; else what is wrong with it.
     pub fn read(path: &str, body: &[u8]) -> Result<Order, String> {
@@ -73,6 +83,11 @@ impl Order {
                 let Drain { pool, backend, deadline } = parsed(body, r#"{"pool": "app", "backend": "10.0.0.1:8080", "deadline": "10m"}"#)?;
                 let deadline = deadline.map(|deadline| time("deadline", deadline)).transpose()?;
                 Ok(Order { pool, backend, verb: Verb::Drain { deadline } })
+            }
+            "/api/eject" => {
+                let Eject { pool, backend, r#for } = parsed(body, r#"{"pool": "app", "backend": "10.0.0.1:8080", "for": "5m"}"#)?;
+                let time = r#for.map(|duration| time("for", duration)).transpose()?;
+                Ok(Order { pool, backend, verb: Verb::Eject { time } })
             }
             "/api/resume" => {
                 let Resume { pool, backend } = parsed(body, r#"{"pool": "app", "backend": "10.0.0.1:8080"}"#)?;
@@ -109,6 +124,9 @@ mod tests {
         for (path, body, expected) in [
             ("/api/drain", r#"{"pool":"app","backend":"a:1"}"#, order(Verb::Drain { deadline: None })),
             ("/api/drain", r#"{"pool":"app","backend":"a:1","deadline":"10m"}"#, order(Verb::Drain { deadline: minutes(10) })),
+            ("/api/eject", r#"{"pool":"app","backend":"a:1"}"#, order(Verb::Eject { time: None })),
+            ("/api/eject", r#"{"pool":"app","backend":"a:1","for":"10m"}"#, order(Verb::Eject { time: minutes(10) })),
+            ("/api/eject", r#"{"pool":"app","backend":"a:1","for":10}"#, Err("send JSON such as")),
             ("/api/resume", r#"{"pool":"app","backend":"a:1"}"#, order(Verb::Resume)),
             ("/api/weight", r#"{"pool":"app","backend":"a:1","weight":0}"#, order(Verb::Weight(0))),
             ("/api/weight", r#"{"pool":"app","backend":"a:1","weight":1000001}"#, Err("0 to 1000000")),

@@ -1,4 +1,4 @@
-//! Orders to one backend, carried out: drained, resumed, weighted by hand.
+//! Orders to one backend, carried out: drained, ejected, resumed, weighted by hand.
 //!
 //! What is told here drifts from the file, and `status` says so. It is kept over reloads, because somebody who drains a backend
 //! for a repair does not want a colleague's edit elsewhere to send requests there; a reload that changes this backend's own entry
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tracing::info;
 
 use crate::admin::{Order, Verb, VerbReport};
@@ -35,6 +36,11 @@ pub(super) fn carry_out(order: &Order, config: &Config, table: &Table, state: &S
             backend.drain_by_hand(deadline.and_then(|deadline| Instant::now().checked_add(deadline)));
             let sessions = sessions(spec, deadline);
             format!("draining {address} of pool {name}: no new requests{sessions}; {} in flight finish", backend.in_flight())
+        }
+        Verb::Eject { time } => {
+            backend.eject_by_hand(time.and_then(|time| Instant::now().checked_add(time)));
+            let until = time.map_or("until it is resumed".to_owned(), |time| format!("for {}", spelled(time)));
+            format!("ejected {address} of pool {name} {until}: no requests; {} in flight finish", backend.in_flight())
         }
         Verb::Resume => match undo(&backend, weight).join(", ") {
             nothing if nothing.is_empty() => format!("{address} of pool {name} was as the file has it"),
@@ -67,8 +73,13 @@ fn sessions(spec: &model::Pool, deadline: Option<Duration>) -> String {
     match (&spec.sticky, deadline) {
         (None, _) => String::new(),
         (Some(_), None) => " but those of its sticky sessions".to_owned(),
-        (Some(_), Some(deadline)) => format!(" but those of its sticky sessions for {deadline:?}"),
+        (Some(_), Some(deadline)) => format!(" but those of its sticky sessions for {}", spelled(deadline)),
     }
+}
+
+/// As the configuration would have it.
+fn spelled(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
 }
 
 fn find<'a>(order: &Order, config: &'a Config, table: &'a Table) -> Result<(&'a model::Pool, &'a table::Pool, Arc<Backend>), Unknown> {
@@ -108,6 +119,10 @@ pub(super) fn drift(backend: &Backend, weight: u32) -> Vec<String> {
     if backend.is_drained_by_hand() {
         drift.push("draining".to_owned());
     }
+    if backend.is_ejected_by_hand() {
+        let left = backend.ejected_for(Instant::now()).map(|left| format!(" for another {}", spelled(Duration::from_secs(left.as_secs()))));
+        drift.push(format!("ejected{}", left.unwrap_or_default()));
+    }
     if let Some(by_hand) = backend.weight_by_hand() {
         drift.push(format!("weight {weight} -> {by_hand}"));
     }
@@ -118,8 +133,21 @@ pub(super) fn drift(backend: &Backend, weight: u32) -> Vec<String> {
 fn undo(backend: &Backend, weight: u32) -> Vec<String> {
     let undone = drift(backend, weight);
     backend.undrain();
+    backend.readmit_by_hand();
     backend.set_weight_by_hand(None);
     undone
+}
+
+/// Lets those back in whose time is over. To be called every second or so.
+pub(super) fn readmit(table: &Table) {
+    let now = Instant::now();
+    for pool in &table.pools {
+        for backend in pool.set.members.iter().map(|member| &member.backend) {
+            if backend.ejected_for(now).is_some_and(|left| left.is_zero()) && backend.readmit_by_hand() {
+                info!(pool = %pool.name, backend = %backend.address, "an ejection by hand is over");
+            }
+        }
+    }
 }
 
 /// Ends what was told of backends whose entries the new configuration changes; a line for each.

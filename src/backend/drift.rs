@@ -5,13 +5,13 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Backend;
 
 /// In place of a weight, which is a million at most: the file's.
 const OF_THE_FILE: u32 = u32::MAX;
-/// In place of a time: as long as it is drained.
+/// In place of a time: until somebody ends it.
 const WITHOUT_END: u64 = u64::MAX;
 
 #[derive(Debug)]
@@ -19,11 +19,13 @@ pub(super) struct Drift {
     weight: AtomicU32,
     /// Until when sticky sessions still come here, by `millis`; 0: it is not drained by hand.
     sessions_until: AtomicU64,
+    /// Until when it is out altogether; 0: it is not ejected by hand.
+    out_until: AtomicU64,
 }
 
 impl Default for Drift {
     fn default() -> Drift {
-        Drift { weight: AtomicU32::new(OF_THE_FILE), sessions_until: AtomicU64::new(0) }
+        Drift { weight: AtomicU32::new(OF_THE_FILE), sessions_until: AtomicU64::new(0), out_until: AtomicU64::new(0) }
     }
 }
 
@@ -47,8 +49,35 @@ impl Backend {
 
     /// Ends a drain. Whether there was one.
     pub fn undrain(&self) -> bool {
-        self.drain(false);
-        self.drift.sessions_until.swap(0, Ordering::Relaxed) != 0
+        let was = self.drift.sessions_until.swap(0, Ordering::Relaxed) != 0;
+        self.drain(self.is_ejected_by_hand());
+        was
+    }
+
+    /// No requests at all from now on, those of sticky sessions included, until then; `None`: until it is readmitted. What is in
+    /// flight finishes.
+    pub fn eject_by_hand(&self, until: Option<Instant>) {
+        self.drift.out_until.store(until.map_or(WITHOUT_END, millis), Ordering::Relaxed);
+        self.drain(true);
+    }
+
+    /// Ends an ejection by hand; a drain stays. Whether there was one.
+    pub fn readmit_by_hand(&self) -> bool {
+        let was = self.drift.out_until.swap(0, Ordering::Relaxed) != 0;
+        self.drain(self.is_drained_by_hand());
+        was
+    }
+
+    pub fn is_ejected_by_hand(&self) -> bool {
+        self.drift.out_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// How long it is still ejected by hand; `None`: not at all, or until it is readmitted.
+    pub fn ejected_for(&self, now: Instant) -> Option<Duration> {
+        match self.drift.out_until.load(Ordering::Relaxed) {
+            0 | WITHOUT_END => None,
+            until => Some(Duration::from_millis(until.saturating_sub(millis(now)))),
+        }
     }
 
     pub fn is_drained_by_hand(&self) -> bool {
@@ -57,7 +86,7 @@ impl Backend {
 
     /// Whether it may have the requests of its sticky sessions: a drain leaves it these, until its deadline.
     pub fn takes_sessions(&self, now: Instant) -> bool {
-        self.is_available() || (self.is_drained_by_hand() && !self.has_let_sessions_go(now))
+        self.is_available() || (!self.is_ejected_by_hand() && self.is_drained_by_hand() && !self.has_let_sessions_go(now))
     }
 
     /// Whether the time that a drain leaves to sticky sessions is over.
@@ -77,8 +106,6 @@ fn millis(moment: Instant) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn backend() -> Backend {
@@ -107,5 +134,22 @@ mod tests {
         assert!(!backend.has_let_sessions_go(now + Duration::from_secs(9)));
         assert!(backend.has_let_sessions_go(now + Duration::from_secs(10)));
         assert!(backend.undrain() && backend.is_available() && !backend.is_drained_by_hand());
+    }
+
+    #[test]
+    fn an_ejection_leaves_sessions_nothing_and_a_drain_outlasts_it() {
+        let (backend, now) = (backend(), Instant::now());
+        assert!(!backend.readmit_by_hand() && backend.takes_sessions(now));
+        backend.eject_by_hand(Some(now + Duration::from_secs(10)));
+        assert!(!backend.is_available() && !backend.takes_sessions(now));
+        assert_eq!(backend.ejected_for(now + Duration::from_secs(4)), Some(Duration::from_secs(6)));
+        assert_eq!(backend.ejected_for(now + Duration::from_secs(11)), Some(Duration::ZERO));
+        backend.drain_by_hand(None);
+        assert!(!backend.takes_sessions(now));
+        assert!(backend.readmit_by_hand() && !backend.is_available() && backend.takes_sessions(now));
+        backend.eject_by_hand(None);
+        assert!(backend.is_ejected_by_hand() && backend.ejected_for(now).is_none());
+        assert!(backend.undrain() && !backend.is_available(), "it is ejected still");
+        assert!(backend.readmit_by_hand() && backend.is_available());
     }
 }

@@ -34,6 +34,7 @@ pub enum Command {
     Reload(Reload),
     Status(Status),
     Drain(Drain),
+    Eject(Eject),
     Resume(Resume),
     Weight(Weight),
     Schema(Schema),
@@ -200,13 +201,30 @@ pub struct Drain {
     pub deadline: Option<SignedDuration>,
 }
 
+/// Send a backend nothing at all for a while
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate eject app 10.0.0.2:8080 --for 5m
+  tidegate eject app 10.0.0.2:8080            until `tidegate resume`
+
+Unlike after `drain`, its sticky sessions go elsewhere at once. What is in flight finishes. It stays so over reloads, but for an edit to
+this backend's own entry. Exit code 1 if there is no such backend.")]
+pub struct Eject {
+    #[command(flatten)]
+    pub to: OneBackend,
+    /// Then it is back by itself; without it, when it is resumed
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub r#for: Option<SignedDuration>,
+}
+
 /// Make a backend as the file has it again
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tidegate resume app 10.0.0.2:8080
 
-Undoes `drain` and `weight`. Exit code 1 if there is no such backend.")]
+Undoes `drain`, `eject` and `weight`. Exit code 1 if there is no such backend.")]
 pub struct Resume {
     #[command(flatten)]
     pub to: OneBackend,
@@ -326,6 +344,7 @@ mod tests {
             ("drain app", "BACKEND"),
             ("drain app localhost:80", "not an IP address and a port"),
             ("drain app 10.0.0.1:80 --deadline 10", "not a duration"),
+            ("eject app 10.0.0.1:80 --for 5", "not a duration"),
             ("weight app 10.0.0.1:80 1000001", "0..=1000000"),
             ("chekc a.toml", "check"),
             ("check", "FILES"),

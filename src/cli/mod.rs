@@ -73,6 +73,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> anyhow::Result<Outco
         Command::Explain(explain) => explain::explain(&explain, console),
         Command::Reload(reload) => reload::reload(&reload, console),
         Command::Drain(drain) => verbs::drain(&drain, console),
+        Command::Eject(eject) => verbs::eject(&eject, console),
         Command::Resume(resume) => verbs::resume(&resume, console),
         Command::Weight(weight) => verbs::weight(&weight, console),
         Command::Status(status) => status::status(&status, console),

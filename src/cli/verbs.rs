@@ -1,4 +1,4 @@
-//! `tidegate drain`, `resume` and `weight`: orders to one backend of a running proxy.
+//! `tidegate drain`, `eject`, `resume` and `weight`: orders to one backend of a running proxy.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::args::{Drain, OneBackend, Resume, Weight};
+use super::args::{Drain, Eject, OneBackend, Resume, Weight};
 use super::client;
 use super::console::Console;
 use crate::admin::VerbReport;
@@ -16,8 +16,11 @@ use crate::admin::VerbReport;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn drain(drain: &Drain, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
-    let deadline = drain.deadline.map(|deadline| format!("{deadline:#}"));
-    tell(&drain.to, "/api/drain", deadline.map(|deadline| ("deadline", json!(deadline))), console)
+    tell(&drain.to, "/api/drain", drain.deadline.map(|deadline| ("deadline", json!(format!("{deadline:#}")))), console)
+}
+
+pub(super) fn eject(eject: &Eject, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    tell(&eject.to, "/api/eject", eject.r#for.map(|time| ("for", json!(format!("{time:#}")))), console)
 }
 
 pub(super) fn resume(resume: &Resume, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
