@@ -14,6 +14,7 @@ mod balancing;
 mod broken;
 mod commands;
 mod discovery;
+mod endurance;
 mod fields;
 mod forwarding;
 mod lifecycle;

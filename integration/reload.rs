@@ -20,14 +20,14 @@ use crate::websocket;
 const PROMPTLY: Duration = Duration::from_secs(3);
 
 /// Clients that send one request after the other on kept connections; any failure fails the test at `stop`.
-struct Hammer {
+pub struct Hammer {
     over: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<()>>,
 }
 
 impl Hammer {
-    fn start(proxy: &Proxy) -> Hammer {
+    pub fn start(proxy: &Proxy) -> Hammer {
         let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients = (0..3)
             .map(|_| {
@@ -50,7 +50,7 @@ impl Hammer {
     }
 
     #[track_caller]
-    fn stop(self) -> usize {
+    pub fn stop(self) -> usize {
         self.over.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().expect("no request fails");
@@ -68,7 +68,7 @@ fn promptly(what: &str, mut ask: impl FnMut() -> bool) {
 }
 
 /// Asks the admin to read the file now.
-fn reload(proxy: &Proxy) -> u16 {
+pub fn reload(proxy: &Proxy) -> u16 {
     proxy.admin("POST", "/api/reload").status()
 }
 
