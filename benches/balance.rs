@@ -12,7 +12,7 @@ fn pick(c: &mut Criterion) {
     let mut group = c.benchmark_group("pick");
     for algorithm in [Algorithm::RoundRobin, Algorithm::WeightedRoundRobin, Algorithm::P2c, Algorithm::LeastConnections] {
         for backends in [3u32, 100, 10_000] {
-            let member = |n| Member { backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())), weight: n % 3 + 1 };
+            let member = |n| Member { backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())), weight: n % 3 + 1, max_requests: None };
             let set = Set { members: (0..backends).map(member).collect() };
             let balancer = balance::of(algorithm, &set);
             let mut random = fastrand::Rng::with_seed(1);

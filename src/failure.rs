@@ -116,6 +116,14 @@ failures! {
     NoBackend = "no_backend", 503, Proxy, "No backend is available.";
     /// The pool's backends are found by name, and no name has been resolved yet.
     NameUnresolved = "name_unresolved", 503, Proxy, "The names of the backends are not resolved yet.";
+    /// Every backend that is up has all the requests in flight that it may have, and the pool has no queue.
+    BackendsFull = "backends_full", 503, Proxy, "All backends are busy.";
+    /// As many requests as `queue.max` allows wait already.
+    QueueFull = "queue_full", 503, Proxy, "All backends are busy, and too many requests wait.";
+    /// At the pace at which slots come free, it would wait longer than `queue.wait`.
+    QueueTooLong = "queue_too_long", 503, Proxy, "All backends are busy, and the wait would be too long.";
+    /// It waited for a slot for `queue.wait`.
+    QueueTimeout = "queue_timeout", 503, Proxy, "All backends were busy for too long.";
     /// The request came on a connection whose listener a reload has removed.
     ListenerClosed = "listener_closed", 503, Proxy, "This listener is closed.";
     TooManyConnections = "too_many_connections", 503, Proxy, "Too many connections.";
@@ -128,6 +136,8 @@ failures! {
     /// The connection broke before a byte of the answer.
     UpstreamReset = "upstream_reset", 502, Upstream, "The backend closed the connection without an answer.";
     FirstByteTimeout = "first_byte_timeout", 504, Upstream, "The backend did not answer in time.";
+    /// The attempt took longer than `retry.try_timeout`.
+    TryTimeout = "try_timeout", 504, Upstream, "The backend did not answer in time.";
     StallTimeout = "stall_timeout", 504, Upstream, "The backend stopped in the middle.";
     TotalTimeout = "total_timeout", 504, Upstream, "The exchange took too long.";
     ResponseHeadTooLarge = "response_head_too_large", 502, Upstream, "The backend's answer has a header that is too large.";
@@ -152,19 +162,29 @@ impl Failure {
         }
     }
 
+    /// Seconds after which the client may ask again (RFC 9110 10.2.3), where it is only a matter of time. One: a queue is as long as its
+    /// clients are patient, and what is refused now may well be served when it comes back.
+    pub fn retry_after(self) -> Option<u32> {
+        match self {
+            Failure::BackendsFull | Failure::QueueFull | Failure::QueueTooLong | Failure::QueueTimeout => Some(1),
+            _ => None,
+        }
+    }
+
     /// The error type of RFC 9209 section 2.3 for `Proxy-Status`.
     pub fn proxy_status(self) -> &'static str {
         match self {
             Failure::NoRoute => "destination_not_found",
             Failure::NoBackend => "destination_unavailable",
             Failure::NameUnresolved => "dns_error",
+            Failure::BackendsFull | Failure::QueueFull | Failure::QueueTooLong | Failure::QueueTimeout => "connection_limit_reached",
             Failure::TooManyConnections | Failure::ResourcesExhausted => "connection_limit_reached",
             Failure::Internal => "proxy_internal_error",
             Failure::ConnectRefused => "connection_refused",
             Failure::ConnectFailed => "destination_ip_unroutable",
             Failure::ConnectTimeout => "connection_timeout",
             Failure::UpstreamReset => "connection_terminated",
-            Failure::FirstByteTimeout | Failure::TotalTimeout => "http_response_timeout",
+            Failure::FirstByteTimeout | Failure::TryTimeout | Failure::TotalTimeout => "http_response_timeout",
             Failure::StallTimeout => "connection_read_timeout",
             Failure::ResponseHeadTooLarge => "http_response_header_section_size",
             Failure::ResponseTruncated => "http_response_incomplete",

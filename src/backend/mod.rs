@@ -43,7 +43,14 @@ impl Backend {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One request more where there are fewer than `most`; never more than that, whoever else begins at the same moment.
+    pub fn try_begin(&self, most: u32) -> bool {
+        self.in_flight.try_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < most).then_some(now + 1)).is_ok()
+    }
+
+    // Sequentially consistent: whoever gives a slot back looks next whether anybody waits for it, and must not look before
+    // (see `upstream::queue`).
     pub fn end(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -27,7 +27,7 @@ fn follows_weights(algorithm: Algorithm) -> bool {
 
 fn set(weights: impl IntoIterator<Item = u32>) -> Set {
     let backend = || Arc::new(Backend::new(([127, 0, 0, 1], 80).into()));
-    Set { members: weights.into_iter().map(|weight| Member { backend: backend(), weight }).collect() }
+    Set { members: weights.into_iter().map(|weight| Member { backend: backend(), weight, max_requests: None }).collect() }
 }
 
 fn random() -> fastrand::Rng {
@@ -230,7 +230,11 @@ fn an_empty_set_has_nobody() {
 fn sets_are_equal_when_a_balancer_may_go_on_with_both() {
     let [one, other] = [set([1, 2]), set([1, 2])];
     let with = |change: fn(&mut Vec<Member>)| {
-        let mut members = one.members.iter().map(|member| Member { backend: member.backend.clone(), weight: member.weight }).collect();
+        let mut members = one
+            .members
+            .iter()
+            .map(|member| Member { backend: member.backend.clone(), weight: member.weight, max_requests: None })
+            .collect();
         change(&mut members);
         Set { members: members.into() }
     };

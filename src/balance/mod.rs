@@ -13,6 +13,7 @@ mod turns;
 mod weighted_round_robin;
 
 use std::cmp::Ordering;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::backend::Backend;
@@ -49,6 +50,8 @@ pub struct Member {
     pub backend: Arc<Backend>,
     /// As configured; 0 takes no new requests.
     pub weight: u32,
+    /// At most so many requests in flight, over all workers; `None`: as many as come.
+    pub max_requests: Option<NonZeroU32>,
 }
 
 /// What a pick may know of the request.
@@ -60,9 +63,20 @@ pub struct Hint<'a> {
 }
 
 impl Set {
-    /// Whether a pick may return this index: up, of weight above zero, not tried already.
+    /// Whether a pick may return this index: up, of weight above zero, with a slot to give, not tried already.
     pub fn is_eligible(&self, index: usize, tried: &[usize]) -> bool {
-        self.members.get(index).is_some_and(|member| member.weight > 0 && member.backend.is_available()) && !tried.contains(&index)
+        self.members.get(index).is_some_and(|member| member.is_up() && !member.is_full()) && !tried.contains(&index)
+    }
+
+    /// Whether there is somebody who is up and only has no slot to give: where there is no pick, the reason is that all are full.
+    /// Slots are not counted again: one may have come free since the pick that found none.
+    pub fn is_limited(&self, tried: &[usize]) -> bool {
+        self.members.iter().enumerate().any(|(at, member)| member.is_up() && member.max_requests.is_some() && !tried.contains(&at))
+    }
+
+    /// Whether there is somebody who is up, full or not, and not tried.
+    pub fn is_there_another(&self, tried: &[usize]) -> bool {
+        self.members.iter().enumerate().any(|(at, member)| member.is_up() && !tried.contains(&at))
     }
 
     fn eligible(&self, tried: &[usize]) -> impl Iterator<Item = usize> {
@@ -71,12 +85,33 @@ impl Set {
 }
 
 impl Member {
+    /// Takes new requests, if it has a slot for them.
+    fn is_up(&self) -> bool {
+        self.weight > 0 && self.backend.is_available()
+    }
+
+    fn is_full(&self) -> bool {
+        self.max_requests.is_some_and(|most| self.backend.in_flight() >= most.get())
+    }
+
+    /// Takes a slot: one request more is in flight, unless it was full by now.
+    pub fn try_begin(&self) -> bool {
+        match self.max_requests {
+            Some(most) => self.backend.try_begin(most.get()),
+            None => {
+                self.backend.begin();
+                true
+            }
+        }
+    }
+
     /// What it carries now, measured by what it can carry.
     fn load(&self) -> Load {
         Load { in_flight: self.backend.in_flight(), weight: self.weight }
     }
 }
 
+// The limit is left out: it changes who is eligible, which balancers ask anew at each pick, and nothing that they are made of.
 impl PartialEq for Member {
     fn eq(&self, other: &Member) -> bool {
         Arc::ptr_eq(&self.backend, &other.backend) && self.weight == other.weight

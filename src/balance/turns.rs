@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_cycle_too_long_to_write_down_is_whole_turns_and_a_few_open_ones() {
-        let member = |weight| Member { backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())), weight };
+        let member = |weight| Member { backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())), weight, max_requests: None };
         let turns = Turns::of(&Set { members: [1_000_000, 999_999, 1].map(member).into() });
         let count = |index| turns.slots.iter().filter(|slot| **slot == index).count();
         assert_eq!(turns.slots.len(), 65_536);

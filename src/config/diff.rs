@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::model::{
-    Action, Admin, BackendSpec, Config, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Route, RouteTimeouts, Secret,
-    Server, Sticky,
+    Action, Admin, BackendSpec, Config, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Queue, Retry, Route,
+    RouteTimeouts, Secret, Server, Sticky,
 };
 use super::value::Size;
 
@@ -179,8 +179,10 @@ fn listener(listener: &Listener) -> Thing {
 }
 
 fn pool(pool: &Pool) -> Thing {
-    let Pool { name, algorithm, backends, sticky, timeout, idle_connections } = pool;
+    let Pool { name, algorithm, backends, sticky, timeout, idle_connections, retry, queue } = pool;
     let PoolTimeouts { connect, first_byte, stall, tunnel, idle, total } = timeout;
+    let Retry { tries, on, budget_percent, try_timeout, backoff } = retry;
+    let on: Vec<&str> = on.iter().map(|reason| reason.as_str()).collect();
     let keys = vec![
         ("algorithm", algorithm.as_str().to_owned()),
         ("timeout.connect", time(*connect)),
@@ -190,10 +192,19 @@ fn pool(pool: &Pool) -> Thing {
         ("timeout.idle", time(*idle)),
         ("timeout.total", time_or_none(*total)),
         ("idle_connections", idle_connections.to_string()),
+        ("retry.tries", tries.to_string()),
+        ("retry.on", list(&on)),
+        ("retry.budget", format!("{budget_percent}%")),
+        ("retry.try_timeout", time_or_none(*try_timeout)),
+        ("retry.backoff", time(*backoff)),
+        ("queue", queue.map_or("none".to_owned(), |Queue { max, wait }| format!("max {max}, wait {}", time(wait)))),
     ];
     let mut thing = thing(format!("pool {name}"), keys);
     thing.keys.extend(self::sticky(sticky.as_ref()));
-    let backend = |BackendSpec { address, weight }: &BackendSpec| Key::shown(format!("backend {address}"), format!("weight {weight}"));
+    let backend = |BackendSpec { address, weight, max_requests }: &BackendSpec| {
+        let most = max_requests.map(|most| format!(", max_requests {most}")).unwrap_or_default();
+        Key::shown(format!("backend {address}"), format!("weight {weight}{most}"))
+    };
     thing.keys.extend(backends.iter().map(backend));
     thing
 }

@@ -219,20 +219,13 @@ impl<'a> Section<'a> {
 
     /// One of a closed set, by the function that knows its words.
     pub fn word<T>(&self, name: &str, of: impl Fn(&str) -> Option<T>) -> T {
-        let Kind::Word { words, later } = self.key(name).kind else { panic!("`{name}` is not a word") };
-        self.parsed_or_default(name, |text| {
-            of(text).ok_or_else(|| {
-                let there_are = suggest::there_are(&quoted(words));
-                if later.contains(&text) {
-                    return Mistake::new(format!("`{text}` is not supported yet")).help(there_are);
-                }
-                let mistake = Mistake::new(format!("`{}` is not one of the words for `{name}`", text.escape_debug()));
-                match suggest::closest(text, words.iter().copied()) {
-                    Some(word) => mistake.help(format!("did you mean \"{word}\"? {there_are}")),
-                    None => mistake.help(there_are),
-                }
-            })
-        })
+        self.parsed_or_default(name, |text| of(text).ok_or_else(|| no_word(name, &self.key(name).kind, text)))
+    }
+
+    /// One or several of a closed set; those that are none are left out.
+    pub fn words<T>(&self, name: &str, of: impl Fn(&str) -> Option<T>) -> Vec<Written<T>> {
+        let Kind::Many(each) = self.key(name).kind else { panic!("`{name}` is not a list") };
+        self.many(name, |text| of(text).ok_or_else(|| no_word(name, each, text)))
     }
 
     pub fn duration(&self, name: &str) -> Duration {
@@ -258,6 +251,11 @@ impl<'a> Section<'a> {
             }),
             _ => panic!("`{name}` is not a duration"),
         }
+    }
+
+    /// In per cent.
+    pub fn share(&self, name: &str) -> u32 {
+        self.parsed_or_default(name, value::share)
     }
 
     pub fn size(&self, name: &str) -> u64 {
@@ -454,6 +452,20 @@ impl<'a> Section<'a> {
     }
 }
 
+/// What to say of a text that is none of the words of its key.
+fn no_word(name: &str, kind: &Kind, text: &str) -> Mistake {
+    let Kind::Word { words, later } = kind else { panic!("`{name}` is not a word") };
+    let there_are = suggest::there_are(&quoted(words));
+    if later.contains(&text) {
+        return Mistake::new(format!("`{text}` is not supported yet")).help(there_are);
+    }
+    let mistake = Mistake::new(format!("`{}` is not one of the words for `{name}`", text.escape_debug()));
+    match suggest::closest(text, words.iter().copied()) {
+        Some(word) => mistake.help(format!("did you mean \"{word}\"? {there_are}")),
+        None => mistake.help(there_are),
+    }
+}
+
 fn join(place: &str, name: &str) -> String {
     if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
 }
@@ -492,6 +504,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Size { unlimited: true, .. } => "a size in quotes such as \"16KiB\", or \"unlimited\"".to_owned(),
         Kind::Number { min, max, word: None } => format!("a whole number from {min} to {max}"),
         Kind::Number { min, max, word: Some(word) } => format!("a whole number from {min} to {max}, or \"{word}\""),
+        Kind::Share => "a share in quotes such as \"20%\"".to_owned(),
         Kind::Address => "an address in quotes such as \"127.0.0.1:8080\"".to_owned(),
         Kind::Network => "a network in quotes such as \"10.0.0.0/8\"".to_owned(),
         Kind::Many(each) => format!("{}, or a list", expected(each)),

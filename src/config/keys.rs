@@ -4,7 +4,7 @@
 //! A key that is promised but not built yet stands here too, as `Kind::Later`: it is refused by name. Accepting and ignoring it
 //! would tell somebody that a health check runs which does not.
 
-use super::model::{AccessFormat, Algorithm, Level};
+use super::model::{AccessFormat, Algorithm, Level, Reason};
 
 /// One key of one table.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,8 @@ pub enum Kind {
         max: i64,
         word: Option<&'static str>,
     },
+    /// A share in whole per cent.
+    Share,
     Address,
     Network,
     /// One or a list of them.
@@ -234,8 +236,19 @@ const POOL: &[Key] = &[
     later("slow_start", "Less traffic at first for a backend that is new or back."),
     later("health", "Active health checks."),
     later("eject", "Backends that answer badly are left out for a while."),
-    later("retry", "Another try elsewhere."),
-    later("queue", "Waiting for a free slot."),
+    key(
+        "retry",
+        Kind::Table(RETRY),
+        "Another try where one came to nothing: at another backend while there is one. Only requests that may be repeated are (idempotent \
+         methods), unless no byte of the request was sent.",
+        "{ tries = 3, on = [\"connect\", \"reset\", \"timeout\", \"503\"] }",
+    ),
+    key(
+        "queue",
+        Kind::Table(QUEUE),
+        "Requests wait for a free slot while all backends have their `max_requests`. Left out: they are refused at once, with 503.",
+        "{ max = 1000, wait = \"200ms\" }",
+    ),
     later("when_all_down", "What to do when no backend is healthy."),
 ];
 
@@ -262,8 +275,75 @@ const BACKEND: &[Key] = &[
         "\"app.internal:8080\"",
     ),
     key("weight", Kind::Number { min: 0, max: 1_000_000, word: None }, "Relative share of the requests; 0 takes no new ones.", "3").or("1"),
-    later("max_requests", "At most so many requests in flight."),
+    key(
+        "max_requests",
+        Kind::Number { min: 0, max: 1_000_000, word: None },
+        "At most so many requests in flight, over all workers; tunnels count for as long as they are open. 0 is no limit.",
+        "200",
+    )
+    .or("0"),
     later("backup", "Used only when all others are out."),
+];
+
+const RETRY: &[Key] = &[
+    key(
+        "tries",
+        Kind::Number { min: 1, max: TRIES_MAX, word: None },
+        "Attempts in all, the first one included; 1 makes no other.",
+        "3",
+    )
+    .or("2"),
+    key(
+        "on",
+        Kind::Many(&Kind::Word { words: Reason::WORDS, later: &[] }),
+        "What makes another try: `connect` (no connection in time), `reset` (the connection ended before a byte of the answer), `timeout` \
+         (`first_byte`, `try_timeout`, or `stall` while the request was sent), or an answer of that status. Left out: `connect`, `reset`, \
+         `timeout`.",
+        "[\"connect\", \"reset\", \"timeout\", \"502\", \"503\"]",
+    ),
+    key(
+        "budget",
+        Kind::Share,
+        "Retries as a share of the requests of the last ten seconds, and ten a second besides; each worker has its own. Failed connects are \
+         bounded by `tries` alone.",
+        "\"10%\"",
+    )
+    .or("20%"),
+    key(
+        "try_timeout",
+        TIME,
+        "For one attempt, from the choice of the backend to the head of its answer. Holds only for requests that may be repeated; left out: \
+         the timeouts of the pool alone.",
+        "\"2s\"",
+    ),
+    key(
+        "backoff",
+        TIME_OR_ZERO,
+        "Before a try that follows a reset or a status, a pause of between nothing and this; for each further one, of up to twice as much, at \
+         most ten times. After a failed connect or a timeout the next backend is tried at once.",
+        "\"50ms\"",
+    )
+    .or("25ms"),
+];
+
+/// What is more than this is a storm, whatever the budget.
+pub const TRIES_MAX: i64 = 10;
+
+const QUEUE: &[Key] = &[
+    key(
+        "max",
+        Kind::Number { min: 1, max: 1_000_000, word: None },
+        "Requests that may wait, over all workers. More are refused with 503.",
+        "100",
+    )
+    .or("1000"),
+    key(
+        "wait",
+        TIME,
+        "How long one may wait. Who would wait longer, by the pace at which slots come free now, is refused at once.",
+        "\"1s\"",
+    )
+    .or("200ms"),
 ];
 
 const POOL_TIMEOUT: &[Key] = &[

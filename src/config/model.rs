@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +107,9 @@ pub struct Pool {
     pub timeout: PoolTimeouts,
     /// Idle connections kept per backend, over all workers.
     pub idle_connections: usize,
+    pub retry: Retry,
+    /// `None`: who finds no slot is refused at once.
+    pub queue: Option<Queue>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +117,61 @@ pub struct BackendSpec {
     pub address: BackendAddress,
     /// Relative share, 0 to 1,000,000; 0 takes no new requests.
     pub weight: u32,
+    /// At most so many requests in flight, over all workers; `None`: as many as come.
+    pub max_requests: Option<NonZeroU32>,
+}
+
+/// When a request is tried once more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Attempts in all, 1 to `keys::TRIES_MAX`.
+    pub tries: usize,
+    /// What makes another one; each reason once.
+    pub on: Vec<Reason>,
+    /// Retries as a share of the requests, in per cent.
+    pub budget_percent: u32,
+    /// For one attempt, up to the head of its answer; `None`: as long as the pool's timeouts allow.
+    pub try_timeout: Option<Duration>,
+    /// The longest pause before the first retry; zero: none before any.
+    pub backoff: Duration,
+}
+
+words! {
+    /// A word of `retry.on`: what makes another try.
+    Reason {
+        Connect = "connect",
+        Reset = "reset",
+        Timeout = "timeout",
+        Status500 = "500",
+        Status502 = "502",
+        Status503 = "503",
+        Status504 = "504",
+    }
+}
+
+impl Reason {
+    /// Where `retry.on` is left out. Statuses are not among them: they are answers, and only who runs the backends knows what they mean.
+    pub const DEFAULT: [Reason; 3] = [Reason::Connect, Reason::Reset, Reason::Timeout];
+
+    /// `None`: no status to make another try for.
+    pub fn of_status(status: u16) -> Option<Reason> {
+        match status {
+            500 => Some(Reason::Status500),
+            502 => Some(Reason::Status502),
+            503 => Some(Reason::Status503),
+            504 => Some(Reason::Status504),
+            _ => None,
+        }
+    }
+}
+
+/// Waiting for a slot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Queue {
+    /// Requests that may wait, over all workers; at least 1.
+    pub max: usize,
+    /// How long one may wait.
+    pub wait: Duration,
 }
 
 /// Where a backend is; or what knows where backends are, each of which is then as the entry says.

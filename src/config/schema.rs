@@ -51,6 +51,7 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Kind::Word { words, .. } => json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }] }),
         // A number alone is refused: it would leave open of what.
         Kind::Duration { .. } | Kind::Size { .. } => json!({ "type": "string", "pattern": "[^0-9]" }),
+        Kind::Share => json!({ "type": "string", "pattern": format!("%$|{VARIABLE}") }),
         Kind::Number { min, max, word } => {
             let mut forms =
                 vec![json!({ "type": "integer", "minimum": min, "maximum": max }), json!({ "type": "string", "pattern": VARIABLE })];

@@ -15,6 +15,7 @@ pub(super) fn validate(config: &mut Config, places: &Places) -> Vec<Problem> {
     let mut problems = Vec::new();
     addresses(config, places, &mut problems);
     config.pools.iter().zip(&places.pools).for_each(|(pool, places)| backends(pool, places, &mut problems));
+    config.pools.iter().zip(&places.pools).for_each(|(pool, places)| queue(pool, places, &mut problems));
     loops(config, places, &mut problems);
     references(config, places, &mut problems);
     strip_prefixes(config, places, &mut problems);
@@ -68,6 +69,28 @@ fn backends(pool: &Pool, places: &PoolPlaces, problems: &mut Vec<Problem>) {
             None => problem,
         };
         problems.push(problem.help("`algorithm = \"weighted_round_robin\"` gives turns by weight"));
+    }
+}
+
+/// A queue forms where all backends are full, so at least one must have a limit; and one without takes whatever comes.
+fn queue(pool: &Pool, places: &PoolPlaces, problems: &mut Vec<Problem>) {
+    let Some(place) = &places.queue else { return };
+    if pool.backends.is_empty() {
+        return;
+    }
+    let mut unlimited = pool.backends.iter().zip(&places.backends).filter(|(backend, _)| backend.max_requests.is_none());
+    if pool.backends.iter().all(|backend| backend.max_requests.is_none()) {
+        let problem =
+            Problem::error(place.clone(), format!("nobody can wait in the queue of pool `{}`: no backend is ever full", pool.name));
+        problems.push(
+            problem.help(format!(
+                "give its backends a `max_requests`: `{{ address = \"{}\", max_requests = 100 }}`",
+                pool.backends[0].address
+            )),
+        );
+    } else if let Some((backend, at)) = unlimited.find(|(backend, _)| backend.weight > 0) {
+        let message = format!("backend {} has no `max_requests`: while it is up, nobody waits in the queue", backend.address);
+        problems.push(Problem::warning(at.address.clone(), message).also(place.clone(), "the queue"));
     }
 }
 

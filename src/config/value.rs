@@ -59,6 +59,20 @@ pub(super) fn duration(text: &str, zero: bool) -> Result<Duration, Mistake> {
     Ok(duration)
 }
 
+/// `20%`: in whole per cent, at most 100.
+pub(super) fn share(text: &str) -> Result<u32, Mistake> {
+    let wrong = || Mistake::new(format!("`{}` is not a share", text.escape_debug()));
+    let Some(number) = text.strip_suffix('%') else {
+        let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        return Err(wrong().help(if all_digits { format!("write \"{text}%\"") } else { "write per cent, such as \"20%\"".to_owned() }));
+    };
+    match number.trim_end().parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        Ok(_) => Err(Mistake::new(format!("`{text}` is more than all")).help("a share is at most \"100%\"")),
+        Err(_) => Err(wrong().help("write whole per cent, such as \"20%\"")),
+    }
+}
+
 /// A number of bytes; displayed in the largest unit that divides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Size(pub u64);

@@ -42,7 +42,7 @@ pub struct Unsent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unanswered {
     pub failure: Failure,
-    /// The connection ended, or broke, before a byte of an answer: what a kept connection does when its backend had closed it.
+    /// Not a byte of an answer had come.
     pub silent: bool,
 }
 
@@ -131,7 +131,7 @@ impl Connection {
             match read.await {
                 Ok(Ok(1..)) => waiting = false,
                 Ok(Ok(0)) | Ok(Err(_)) => return Err(Unanswered { failure: Failure::UpstreamReset, silent: self.buffer.is_empty() }),
-                Err(failure) => return Err(Unanswered { failure, silent: false }),
+                Err(failure) => return Err(Unanswered { failure, silent: self.buffer.is_empty() }),
             }
         }
     }

@@ -1,31 +1,41 @@
-//! Attempts: pick a backend, get a connection, send, read the answer's head; and decide whether another try is allowed.
+//! Attempts: a slot at a backend, a connection, send, read the answer's head; and once more where that came to nothing.
 //!
-//! Two things make another try. A connect that failed: no byte was sent, so any method may go elsewhere, up to `TRIES` backends.
-//! And a kept connection that ends before a byte of the answer: its backend had closed it while the request was on its way, so a
-//! request that may be repeated goes out once more, on a fresh connection to the same backend.
+//! Read `attempts`: it names the steps. `retry` says whether another try is allowed, `choose` who is next; what is here asks
+//! them in turn and carries out what they say. Between two tries there is one more thing, free of budget: a kept connection that
+//! ends before a byte of the answer had been closed by its backend while the request was on its way, and a request that may be
+//! repeated goes out again, on a fresh connection to the same backend.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::edit::Asks;
 use super::record::Story;
+use super::replay::Content;
+use super::retry::{self, Again, End, Request, Verdict};
 use super::view::PoolSeat;
 use crate::balance::Hint;
+use crate::config::model::Queue as QueueLimits;
 use crate::failure::Failure;
 use crate::http1::client::{self, Connection, Pump};
 use crate::http1::head::Response;
-use crate::io::Timer;
+use crate::io::{Timer, timer};
 use crate::message::{Answer, Body, Fields, Head, Interim, Name, Tunnel, forwarding};
 use crate::table::Timeouts;
 use crate::telemetry::Outcome;
-use crate::upstream::{self, Lease};
+use crate::upstream::{self, Lease, Seat, Taken, breaker};
 
-/// Backends that one request may be sent to.
-const TRIES: usize = 2;
-/// 1xx answers that one request may draw: a backend with more to say ahead of time is stuck in a loop.
+/// 1xx answers that one attempt may draw: a backend with more to say ahead of time is stuck in a loop.
 const INTERIMS_MAX: usize = 32;
 /// A request that must not be repeated takes only a connection that was in use this recently: its backend can hardly have closed it.
 const RESTED_MAX: Duration = Duration::from_secs(1);
+/// The longest answer that is read to its end only to keep the connection.
+const DISCARDED_BYTES_MAX: usize = 16 << 10;
+/// Pauses between tries grow up to so many times the first.
+const BACKOFF_GROWTH_MAX: u32 = 10;
 
 /// Sends the request to a backend of the pool; the answer holds the backend's slot until its last byte.
 pub async fn run(
@@ -37,46 +47,72 @@ pub async fn run(
     body: Body,
     interim: &mut dyn Interim,
 ) -> Result<Answer, Failure> {
-    let total = timeouts.total.map(|most| {
-        let timer = Timer::new();
-        timer.set(most);
-        timer
-    });
-    let forward = Forward { pool, timeouts, asks, head, story };
+    let total = timeouts.total.map(deadline);
+    let content = Content::new(body, head.method().is_idempotent());
+    let mut forward = Forward { pool, timeouts, asks, head, story, interim, content, tried: Vec::new(), seen: Seen::default() };
+    let attempts = pin!(forward.attempts());
     let reached = match &total {
-        None => forward.attempts(body, interim).await,
-        Some(timer) => within(timer, forward.attempts(body, interim)).await,
+        None => attempts.await,
+        Some(timer) => within(timer, attempts, || Some(Failure::TotalTimeout)).await,
     };
-    let Reached { lease, connection, mut response, pump } = reached?;
+    let mut reached = reached?;
     if let Some(session) = asks.session {
-        session.keep(&lease.seat().backend, &mut response.head);
+        session.keep(&reached.lease.seat().backend, &mut reached.answered.response.head);
     }
-
-    if response.head.status() == 101 {
-        let (io, early) = (*connection).into_stream();
-        let tunnel = Tunnel { io, early, idle_timeout: timeouts.tunnel, ending: None, guard: Box::new(lease) };
-        return Ok(Answer::Tunnel { head: response.head, tunnel: Box::new(tunnel) });
+    if reached.answered.response.head.status() == 101 {
+        return Ok(reached.into_tunnel(timeouts.tunnel));
     }
-    if let Some(timeout) = keep_alive_timeout(&response.head.fields) {
-        lease.heed(timeout);
-    }
-    let body = client::body(connection, lease, response.framing, response.keep_alive, pump, timeouts.stall, total);
-    Ok(Answer::Reply { head: response.head, body })
+    let (head, body) = reached.into_answer(timeouts.stall, total);
+    Ok(Answer::Reply { head, body })
 }
 
-/// A backend has answered: its slot, its connection, the head, and what still sends the request.
+/// A backend has answered, and this is the answer.
 struct Reached {
     lease: Lease,
+    answered: Answered,
+}
+
+/// An answer up to its head: the connection, the head, and what still sends the request.
+struct Answered {
     connection: Box<Connection>,
     response: Response,
     pump: Option<Pump>,
 }
 
-/// Why one exchange on one connection came to nothing.
+/// Why one attempt came to nothing.
+#[derive(Debug, Clone, Copy)]
 struct Lost {
     failure: Failure,
-    /// Sending the request once more can not make it happen twice.
-    repeatable: bool,
+    /// The backend can have seen nothing of the request.
+    untouched: bool,
+    /// A byte of an answer has come.
+    begun: bool,
+}
+
+impl Lost {
+    fn sent(failure: Failure) -> Lost {
+        Lost { failure, untouched: false, begun: false }
+    }
+
+    fn begun(failure: Failure) -> Lost {
+        Lost { failure, untouched: false, begun: true }
+    }
+
+    /// What a kept connection does when its backend had closed it.
+    fn is_stale(self) -> bool {
+        self.failure == Failure::UpstreamReset && !self.begun
+    }
+}
+
+/// What an attempt leaves for the next one to know.
+#[derive(Default)]
+struct Seen {
+    /// A kept connection was dead. Where one is, others are: there is no second try on one.
+    stale: bool,
+    /// The client has been told to go on with its body (100), which need not be said twice.
+    go_on: bool,
+    /// The client has seen another interim answer: what follows it must come from the same backend.
+    ahead: bool,
 }
 
 struct Forward<'a> {
@@ -85,124 +121,259 @@ struct Forward<'a> {
     asks: Asks<'a>,
     head: &'a Head,
     story: &'a mut Story,
+    interim: &'a mut dyn Interim,
+    content: Content,
+    /// Positions in `pool.set` of those that have failed.
+    tried: Vec<usize>,
+    seen: Seen,
 }
 
 impl Forward<'_> {
-    async fn attempts(mut self, body: Body, interim: &mut dyn Interim) -> Result<Reached, Failure> {
-        let mut body = Some(body);
-        let mut tried = [0; TRIES];
-        let mut failure = self.pool.pool.nobody;
-        for attempt in 0..TRIES {
-            // Once: where a session's own backend fails it, the algorithm decides.
-            let preferred = self.asks.session.filter(|_| attempt == 0).and_then(|session| session.preferred(Instant::now()));
-            let picked = preferred.or_else(|| {
-                let random = &mut *self.pool.random.borrow_mut();
-                self.pool.pool.balancer.pick(&self.pool.pool.set, &mut Hint { tried: &tried[..attempt], random })
-            });
-            // Nobody left to try: what the last one said is the better answer.
-            let Some(index) = picked else { break };
-            tried[attempt] = index;
-            let seat = &self.pool.seats[index];
-            self.story.attempt(self.pool.tally.clone(), seat.backend.address);
-            let lease = Lease::new(seat.clone());
-
-            let rested = (!self.head.method().is_idempotent()).then_some(RESTED_MAX);
-            if let Some(connection) = seat.checkout(rested) {
-                self.story.reuses();
-                self.pool.tally.local.reused();
-                match self.exchange_on(connection, &mut body, interim).await {
-                    Ok((connection, response, pump)) => return Ok(Reached { lease, connection, response, pump }),
-                    Err(Lost { failure, repeatable: false }) => return Err(failure),
-                    Err(Lost { .. }) => {
-                        self.story.retries_free();
-                        self.pool.tally.local.free_retry();
-                    }
+    async fn attempts(&mut self) -> Result<Reached, Failure> {
+        self.pool.budget.borrow_mut().request(timer::now());
+        let mut lease = match self.choose(&[]) {
+            Ok(lease) => lease,
+            Err(refused) => Box::pin(self.wait(refused)).await?,
+        };
+        let mut attempts = 1;
+        loop {
+            let ended = self.attempt(lease.seat()).await;
+            let again = match self.judge(attempts, &ended) {
+                Verdict::Stop => return ended.map(|answered| Reached { lease, answered }).map_err(|lost| lost.failure),
+                Verdict::Again(again) => again,
+            };
+            self.tried.extend(self.pool.seats.iter().position(|seat| Rc::ptr_eq(seat, lease.seat())));
+            // An answer, even a poor one, is held until something better is in sight; nothing else holds a slot.
+            let held = match ended {
+                Ok(answered) => Ok(Reached { lease, answered }),
+                Err(lost) => {
+                    drop(lease);
+                    Err(lost.failure)
                 }
+            };
+            lease = match Box::pin(self.next(attempts, again, held.is_err())).await {
+                Some(next) => {
+                    if let Ok(held) = held {
+                        held.discard(self.timeouts.stall);
+                    }
+                    next
+                }
+                None => return held,
+            };
+            attempts += 1;
+        }
+    }
+
+    /// A backend that was not tried, with a slot of it. Those who wait for one come first.
+    fn choose(&self, tried: &[usize]) -> Result<Lease, Failure> {
+        let pool = &*self.pool.pool;
+        let taken = if pool.queue_limits.is_some() && pool.queue.has_waiters() && pool.set.is_limited(tried) {
+            Taken::Full
+        } else if let Some(index) = self.preferred(tried) {
+            Taken::Slot(index)
+        } else {
+            let random = &mut *self.pool.random.borrow_mut();
+            breaker::take(&pool.set, &*pool.balancer, &mut Hint { tried, random })
+        };
+        match taken {
+            Taken::Slot(index) => Ok(Lease::over(self.pool.seats[index].clone())),
+            Taken::Full => Err(Failure::BackendsFull),
+            Taken::Nobody => Err(pool.nobody),
+        }
+    }
+
+    /// The backend of the request's session, with a slot of it; once, for where it fails the session the algorithm decides. It does too
+    /// where it is full.
+    fn preferred(&self, tried: &[usize]) -> Option<usize> {
+        let index = self.asks.session.filter(|_| tried.is_empty())?.preferred(Instant::now())?;
+        self.pool.pool.set.members[index].try_begin().then_some(index)
+    }
+
+    /// A slot later, where the pool has a queue and it is slots that are missing.
+    async fn wait(&mut self, refused: Failure) -> Result<Lease, Failure> {
+        let waited = match self.pool.pool.queue_limits {
+            Some(limits) if refused == Failure::BackendsFull => self.line_up(&limits).await,
+            _ => Err(refused),
+        };
+        if let Err(failure) = waited {
+            self.story.refused(self.pool.tally.clone());
+            self.pool.tally.local.refused(failure);
+        }
+        waited
+    }
+
+    async fn line_up(&mut self, limits: &QueueLimits) -> Result<Lease, Failure> {
+        let (queue, seats) = (&self.pool.pool.queue, &self.pool.seats);
+        let tried = self.tried.iter().map(|at| seats[*at].backend.address).collect();
+        let place = queue.join(limits, tried, Instant::now())?;
+        self.story.queues();
+        let _queued = self.pool.tally.local.queued();
+        let slot = poll_fn(|cx| match place.poll_slot(cx) {
+            Poll::Ready(backend) => Poll::Ready(Ok(backend)),
+            Poll::Pending => self.content.poll_failure(cx).map(Err),
+        });
+        // Not on the wheel: its ticks are coarse beside a wait of some milliseconds, and only those come here for whom nothing is free.
+        let waited = tokio::time::timeout(limits.wait, slot).await;
+        self.pool.tally.local.waited(self.story.dequeued());
+        let backend = waited.map_err(|_| Failure::QueueTimeout)??;
+        let seat = seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &backend)).cloned();
+        Ok(Lease::over(seat.unwrap_or_else(|| Rc::new(Seat::passing(backend, queue.clone())))))
+    }
+
+    /// Whether there is to be another attempt, as far as this one's end decides it.
+    fn judge(&self, attempts: usize, ended: &Result<Answered, Lost>) -> Verdict {
+        let end = match ended {
+            Ok(answered) => match answered.response.head.status() {
+                ..500 => return Verdict::Stop,
+                status => End::answered(status),
+            },
+            Err(lost) => End::of(lost.failure, lost.untouched, lost.begun),
+        };
+        let request = Request { idempotent: self.head.method().is_idempotent(), whole: self.content.is_whole() && !self.seen.ahead };
+        retry::verdict(&self.pool.pool.retry, attempts, request, end)
+    }
+
+    /// The backend for another attempt, where there is one, and a retry to spend on it; after the pause that it takes.
+    /// `may_wait`: there is nothing else for the client, so a place in line is better than none.
+    async fn next(&mut self, attempts: usize, again: Again, may_wait: bool) -> Option<Lease> {
+        let (pool, tally) = (&self.pool.pool, &self.pool.tally.local);
+        if !pool.set.is_there_another(&self.tried) {
+            return None;
+        }
+        if again.spends && !self.pool.budget.borrow_mut().retry(pool.retry.budget_percent, timer::now()) {
+            tally.budget_exhausted();
+            return None;
+        }
+        if again.pause {
+            self.pause(attempts).await;
+        }
+        let lease = match self.choose(&self.tried) {
+            Err(refused) if may_wait => self.wait(refused).await,
+            chosen => chosen,
+        };
+        let lease = lease.ok()?;
+        tally.retry(again.reason);
+        self.story.retries(again.reason);
+        Some(lease)
+    }
+
+    /// As long as chance says, so that those who failed together do not come back together; longer before each further attempt.
+    async fn pause(&self, attempts: usize) {
+        let growth = 1u32.checked_shl(attempts as u32 - 1).unwrap_or(u32::MAX).min(BACKOFF_GROWTH_MAX);
+        let most = self.pool.pool.retry.backoff.saturating_mul(growth);
+        let pause = most.mul_f64(self.pool.random.borrow_mut().f64());
+        if !pause.is_zero() {
+            // Not on the wheel, whose ticks are as long as the pause.
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One backend, to its answer's head.
+    async fn attempt(&mut self, seat: &Rc<Seat>) -> Result<Answered, Lost> {
+        self.story.attempt(self.pool.tally.clone(), seat.backend.address);
+        let repeatable = || self.head.method().is_idempotent() && self.content.is_whole();
+        let most = self.pool.pool.retry.try_timeout.filter(|_| repeatable()).map(|most| (deadline(most), self.content.watch()));
+        let ended = {
+            let exchange = pin!(self.exchange(seat));
+            match &most {
+                None => exchange.await,
+                Some((timer, is_whole)) => within(timer, exchange, || is_whole().then_some(Lost::sent(Failure::TryTimeout))).await,
             }
+        };
+        self.ended(seat, &ended);
+        ended
+    }
 
-            let began = Instant::now();
-            match upstream::connect(seat.backend.address, self.timeouts.connect).await {
-                Ok(connection) => {
-                    let took = began.elapsed();
-                    self.pool.tally.local.connected(took);
-                    self.story.connected(took);
-                    return match self.exchange_on(connection, &mut body, interim).await {
-                        Ok((connection, response, pump)) => Ok(Reached { lease, connection, response, pump }),
-                        Err(lost) => Err(lost.failure),
-                    };
+    /// The one place that every attempt passes when it has ended.
+    fn ended(&self, _: &Seat, ended: &Result<Answered, Lost>) {
+        let outcome = ended.as_ref().map_or_else(|lost| lost.failure.into(), |_| Outcome::Ok);
+        self.pool.tally.local.attempt(outcome);
+    }
+
+    /// On a kept connection where there is one, else on a new one; and once more on a new one if the kept one was dead.
+    async fn exchange(&mut self, seat: &Rc<Seat>) -> Result<Answered, Lost> {
+        let rested = (!self.head.method().is_idempotent()).then_some(RESTED_MAX);
+        loop {
+            let kept = if self.seen.stale { None } else { seat.checkout(rested) };
+            let is_kept = kept.is_some();
+            let connection = match kept {
+                Some(connection) => {
+                    self.story.reuses();
+                    self.pool.tally.local.reused();
+                    connection
                 }
-                Err(refused) => {
-                    self.pool.tally.local.attempt(refused.into());
-                    failure = refused;
-                    if refused == Failure::ResourcesExhausted {
-                        // It is not the backend that has nothing left.
-                        break;
-                    }
+                None => self.connect(seat).await?,
+            };
+            match self.exchange_on(connection).await {
+                Err(lost) if is_kept && lost.is_stale() && self.may_go_again(lost) => {
+                    self.seen.stale = true;
+                    self.story.retries_free();
+                    self.pool.tally.local.free_retry();
+                    self.pool.tally.local.attempt(lost.failure.into());
                 }
+                ended => return ended,
             }
         }
-        Err(failure)
+    }
+
+    async fn connect(&mut self, seat: &Seat) -> Result<Box<Connection>, Lost> {
+        let began = Instant::now();
+        let connected = upstream::connect(seat.backend.address, self.timeouts.connect).await;
+        let connection = connected.map_err(|failure| Lost { failure, untouched: true, begun: false })?;
+        let took = began.elapsed();
+        self.pool.tally.local.connected(took);
+        self.story.connected(took);
+        Ok(connection)
+    }
+
+    fn may_go_again(&self, lost: Lost) -> bool {
+        self.content.is_whole() && !self.seen.ahead && (lost.untouched || self.head.method().is_idempotent())
     }
 
     /// One request and its answer's head on one connection.
-    async fn exchange_on(
-        &mut self,
-        mut connection: Box<Connection>,
-        body: &mut Option<Body>,
-        interim: &mut dyn Interim,
-    ) -> Result<(Box<Connection>, Response, Option<Pump>), Lost> {
+    async fn exchange_on(&mut self, mut connection: Box<Connection>) -> Result<Answered, Lost> {
         let began = Instant::now();
-        let reached = self.send_and_read(&mut connection, body, interim).await;
-        match &reached {
-            Ok(_) => {
-                let took = began.elapsed();
-                self.pool.tally.local.first_byte(took);
-                self.story.first_byte(took);
-                self.pool.tally.local.attempt(Outcome::Ok);
-            }
-            Err(lost) => self.pool.tally.local.attempt(lost.failure.into()),
-        }
-        reached.map(|(response, pump)| (connection, response, pump))
-    }
-
-    async fn send_and_read(
-        &mut self,
-        connection: &mut Box<Connection>,
-        body: &mut Option<Body>,
-        interim: &mut dyn Interim,
-    ) -> Result<(Response, Option<Pump>), Lost> {
-        let repeatable = |body: &Option<Body>| body.is_some() && self.head.method().is_idempotent();
-        let pump = match connection.send(self.head, body, self.timeouts.stall).await {
-            Ok(pump) => pump,
-            Err(unsent) => {
-                let broke = unsent.failure == Failure::UpstreamReset;
-                return Err(Lost {
-                    failure: unsent.failure,
-                    repeatable: broke && body.is_some() && (unsent.untouched || repeatable(body)),
-                });
-            }
-        };
+        let mut body = self.content.lend();
+        let sent = connection.send(self.head, &mut body, self.timeouts.stall).await;
+        self.content.put_back(body);
+        let pump = sent.map_err(|unsent| Lost { failure: unsent.failure, untouched: unsent.untouched, begun: false })?;
         let mut interims = 0;
         loop {
             match connection.read_head(self.head.method(), pump.as_ref(), self.timeouts.first_byte).await {
                 Ok(mut response) if (100..200).contains(&response.head.status()) && response.head.status() != 101 => {
                     interims += 1;
                     if interims > INTERIMS_MAX {
-                        return Err(Lost { failure: Failure::TooManyInterims, repeatable: false });
+                        return Err(Lost::begun(Failure::TooManyInterims));
+                    }
+                    let go_on = response.head.status() == 100;
+                    if go_on && self.seen.go_on {
+                        continue;
+                    }
+                    if go_on {
+                        self.seen.go_on = true
+                    } else {
+                        self.seen.ahead = true
                     }
                     forwarding::to_downstream(&mut response.head, false);
-                    interim.send(&response.head).await.map_err(|failure| Lost { failure, repeatable: false })?;
+                    self.interim.send(&response.head).await.map_err(Lost::begun)?;
                 }
                 Ok(response) if response.head.status() == 101 && !self.may_switch(&response.head) => {
-                    return Err(Lost { failure: Failure::UpgradeUnexpected, repeatable: false });
+                    return Err(Lost::begun(Failure::UpgradeUnexpected));
                 }
-                Ok(response) => return Ok((response, pump)),
-                Err(unanswered) => {
-                    let silent = unanswered.silent && interims == 0;
-                    return Err(Lost { failure: unanswered.failure, repeatable: silent && repeatable(body) });
+                Ok(response) => {
+                    self.first_byte(began.elapsed());
+                    return Ok(Answered { connection, response, pump });
                 }
+                Err(unanswered) if unanswered.silent => return Err(Lost::sent(unanswered.failure)),
+                Err(unanswered) => return Err(Lost::begun(unanswered.failure)),
             }
         }
+    }
+
+    /// Since the request began to be sent.
+    fn first_byte(&mut self, took: Duration) {
+        self.pool.tally.local.first_byte(took);
+        self.story.first_byte(took);
     }
 
     /// Whether the client asked for the protocol that the backend switches to.
@@ -212,12 +383,51 @@ impl Forward<'_> {
     }
 }
 
-/// Waits for `work` until `timer` has run out.
-async fn within<T>(timer: &Timer, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-        std::task::Poll::Pending => timer.poll_elapsed(cx).map(|_| Err(Failure::TotalTimeout)),
-        done => done,
+impl Reached {
+    fn into_answer(self, stall: Duration, total: Option<Timer>) -> (Head, Body) {
+        let Reached { lease, answered: Answered { connection, response, pump } } = self;
+        if let Some(timeout) = keep_alive_timeout(&response.head.fields) {
+            lease.heed(timeout);
+        }
+        (response.head, client::body(connection, lease, response.framing, response.keep_alive, pump, stall, total))
+    }
+
+    fn into_tunnel(self, idle_timeout: Duration) -> Answer {
+        let Reached { lease, answered: Answered { connection, response, .. } } = self;
+        let (io, early) = (*connection).into_stream();
+        let tunnel = Tunnel { io, early, idle_timeout, ending: None, guard: Box::new(lease) };
+        Answer::Tunnel { head: response.head, tunnel: Box::new(tunnel) }
+    }
+
+    /// Lets go of an answer that nobody will see. Its connection is kept if the rest of it is here already and short; to wait for
+    /// it would cost more than a new connection does.
+    fn discard(self, stall: Duration) {
+        let (_, mut body) = self.into_answer(stall, None);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut left = DISCARDED_BYTES_MAX;
+        while let Poll::Ready(Ok(true)) = body.poll_fill(cx) {
+            let Some(less) = left.checked_sub(body.data().len()) else { return };
+            left = less;
+            body.consume(body.data().len());
+        }
+    }
+}
+
+fn deadline(after: Duration) -> Timer {
+    let timer = Timer::new();
+    timer.set(after);
+    timer
+}
+
+/// Waits for `work` until the timer has run out and `expired` says what that means; `None`: nothing.
+async fn within<T, E>(
+    timer: &Timer,
+    mut work: Pin<&mut impl Future<Output = Result<T, E>>>,
+    expired: impl Fn() -> Option<E>,
+) -> Result<T, E> {
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Pending if timer.poll_elapsed(cx).is_ready() => expired().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+        polled => polled,
     })
     .await
 }

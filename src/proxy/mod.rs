@@ -5,7 +5,9 @@ pub mod edit;
 pub mod forward;
 pub mod intake;
 pub mod record;
+pub mod replay;
 pub mod reply;
+pub mod retry;
 mod sticky;
 pub mod view;
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::model::Reason;
 use crate::failure::Failure;
 use crate::message::forwarding;
 use crate::message::{Answer, Conn, Ending, Head, Name, Version};
@@ -64,6 +65,11 @@ pub struct Story {
     backend: Option<SocketAddr>,
     attempts: u32,
     free_retry: bool,
+    /// Why it was tried once more; the last reason.
+    retry: Option<Reason>,
+    /// In line for a slot, all together; and since when, while it is there.
+    queued: Option<Duration>,
+    queued_since: Option<Instant>,
     reused: bool,
     connect: Option<Duration>,
     first_byte: Option<Duration>,
@@ -92,6 +98,9 @@ impl Exchange {
             backend: None,
             attempts: 0,
             free_retry: false,
+            retry: None,
+            queued: None,
+            queued_since: None,
             reused: false,
             connect: None,
             first_byte: None,
@@ -168,6 +177,28 @@ impl Story {
         self.free_retry = true;
     }
 
+    /// Tried once more.
+    pub fn retries(&mut self, reason: Reason) {
+        self.retry = Some(reason);
+    }
+
+    /// No slot of any backend was to be had in this pool.
+    pub fn refused(&mut self, pool: Rc<Tally>) {
+        self.pool = Some(pool);
+    }
+
+    /// Waits in line for a slot.
+    pub fn queues(&mut self) {
+        self.queued_since = Some(Instant::now());
+    }
+
+    /// Has left the line, with or without a slot; how long it was in it.
+    pub fn dequeued(&mut self) -> Duration {
+        let waited = self.queued_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        self.queued = Some(self.queued.unwrap_or_default() + waited);
+        waited
+    }
+
     pub fn connected(&mut self, took: Duration) {
         self.reused = false;
         self.connect = Some(took);
@@ -220,10 +251,16 @@ impl Exchange {
             story.failed(Failure::ClientGone);
         }
         let total = story.arrived.elapsed();
+        if story.queued_since.is_some() {
+            // Its client left while it was in line.
+            story.dequeued();
+        }
         story.ledger.worker.request_ended();
         let status = (story.status != 0).then_some(story.status);
         story.route.local.request(status, story.failure, story.received(), story.sent);
         if let Some(pool) = &story.pool
+            // Refused at the door, it says nothing about the pool's speed either.
+            && story.attempts > 0
             && story.status != SWITCHING_PROTOCOLS
         {
             pool.local.total(total);
@@ -253,6 +290,8 @@ impl Story {
             backend: self.backend,
             attempts: self.attempts,
             free_retry: self.free_retry,
+            retry: self.retry,
+            queued: self.queued,
             received: self.received(),
             sent: self.sent,
             connect: self.connect,

@@ -15,7 +15,7 @@ use crate::config::model::HeaderEdits;
 use crate::message::Terms;
 use crate::table::{Action, Listener, Pool, Route, Table};
 use crate::telemetry::{Registry, RouteLocal};
-use crate::upstream::Seat;
+use crate::upstream::{Budget, Seat};
 
 /// The name in logs and metrics of what no route matched; a route can not have it, for it is no path.
 const NO_ROUTE: &str = "none";
@@ -37,6 +37,8 @@ pub struct PoolSeat {
     /// In the order of `pool.set`.
     pub seats: Vec<Rc<Seat>>,
     pub tally: Rc<Tally>,
+    /// Retries of this worker; kept over reloads.
+    pub budget: Rc<RefCell<Budget>>,
     pub random: RefCell<fastrand::Rng>,
 }
 
@@ -72,6 +74,8 @@ impl View {
 
     pub fn sweep(&self) {
         for pool in &self.pools {
+            // For whatever should have done so and did not.
+            pool.pool.queue.kick();
             pool.seats.iter().for_each(|seat| seat.sweep());
             pool.tally.local.idle(pool.seats.iter().map(|seat| seat.idle()).sum());
             pool.tally.local.flush();
@@ -93,12 +97,13 @@ impl PoolSeat {
                     seat.adjust(most, pool.idle_timeout);
                     seat.clone()
                 }
-                None => Rc::new(Seat::new(member.backend.clone(), most, pool.idle_timeout)),
+                None => Rc::new(Seat::new(member.backend.clone(), pool.queue.clone(), most, pool.idle_timeout)),
             }
         });
         let fresh = || Rc::new(Tally { name: pool.name.clone(), local: pool.series.local() });
         let tally = before.map_or_else(fresh, |old| old.tally.clone());
-        PoolSeat { seats: seats.collect(), tally, random: RefCell::default(), pool }
+        let budget = before.map_or_else(Rc::default, |old| old.budget.clone());
+        PoolSeat { seats: seats.collect(), tally, budget, random: RefCell::default(), pool }
     }
 }
 

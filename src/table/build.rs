@@ -40,6 +40,7 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
     let present: HashMap<&str, HashSet<SocketAddr>> =
         (pools.iter()).map(|pool| (&*pool.name, pool.set.members.iter().map(|member| member.backend.address).collect())).collect();
     state.retain_backends(|pool, address| present.get(pool).is_some_and(|addresses| addresses.contains(&address)));
+    state.retain_queues(|pool| present.contains_key(pool));
     Table { generation: before.map_or(1, |table| table.generation + 1), listeners, routes, pools }
 }
 
@@ -47,7 +48,7 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
     let present = present(pool, state);
     let members = present.iter().map(|(address, spec)| {
         let backend = state.backend(&pool.name, *address);
-        Member { weight: backend.weight_by_hand().unwrap_or(spec.weight), backend }
+        Member { weight: backend.weight_by_hand().unwrap_or(spec.weight), max_requests: spec.max_requests, backend }
     });
     let set = Set { members: members.collect() };
     let waits = pool.backends.iter().all(|spec| spec.weight == 0 || is_unresolved(&pool.name, spec, state));
@@ -62,15 +63,22 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         let secret = spec.secret.as_ref().map_or_else(|| state.secret(), |secret| secret.bytes());
         Sticky::of(spec, secret, &pool.name, &set)
     });
+    let set = Arc::new(set);
+    let queue = state.queue(&pool.name);
+    // Who waits there gets slots of this set from now on: of backends that were added, up to limits that were raised.
+    queue.adopt(set.clone(), balancer.clone());
     Pool {
         name: pool.name.as_str().into(),
         sticky,
         algorithm: pool.algorithm,
-        set: Arc::new(set),
+        set,
         balancer,
         nobody: if waits { Failure::NameUnresolved } else { Failure::NoBackend },
         idle_connections: pool.idle_connections,
         idle_timeout: pool.timeout.idle,
+        retry: pool.retry.clone(),
+        queue_limits: pool.queue,
+        queue,
         series: state.registry.pool(&pool.name),
     }
 }

@@ -21,10 +21,11 @@ pub use state::State;
 pub use sticky::Sticky;
 
 use crate::balance::{Balancer, Set};
-use crate::config::model::{Algorithm, HeaderEdits, ListenLimits, ListenTimeouts};
+use crate::config::model::{Algorithm, HeaderEdits, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
 use crate::failure::Failure;
 use crate::route::Router;
 use crate::telemetry::{PoolSeries, RouteSeries};
+use crate::upstream::Queue;
 
 pub struct Table {
     /// Rises by one with every table.
@@ -94,5 +95,10 @@ pub struct Pool {
     /// Idle connections kept per backend, over all workers.
     pub idle_connections: usize,
     pub idle_timeout: Duration,
+    pub retry: Retry,
+    /// `None`: who finds no slot is refused at once.
+    pub queue_limits: Option<QueueLimits>,
+    /// Where requests wait for a slot. Whatever makes a backend eligible again has to `kick` it.
+    pub queue: Arc<Queue>,
     pub series: Arc<PoolSeries>,
 }

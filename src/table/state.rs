@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::config::model::DnsName;
 use crate::discovery::{Change, Found, Key, News, Resolution};
 use crate::telemetry::Registry;
+use crate::upstream::Queue;
 
 #[derive(Default)]
 pub struct State {
@@ -24,6 +25,7 @@ const SECRET_BYTES: usize = 32;
 #[derive(Default)]
 struct Inner {
     backends: HashMap<(String, SocketAddr), Arc<Backend>>,
+    queues: HashMap<String, Arc<Queue>>,
     listeners: Vec<Arc<str>>,
     names: HashMap<Key, Resolution>,
 }
@@ -76,6 +78,17 @@ impl State {
         let names = &mut self.inner().names;
         names.retain(|key, _| keys.contains(key));
         names.extend(keys.into_iter().filter(|key| !names.contains_key(key)).map(|key| (key, Resolution::default())).collect::<Vec<_>>());
+    }
+
+    /// Where requests for this pool wait; with all that wait there.
+    pub fn queue(&self, pool: &str) -> Arc<Queue> {
+        self.inner().queues.entry(pool.to_owned()).or_default().clone()
+    }
+
+    /// Forgets the queues of pools that `keep` does not name. Who waits there still does, and gets what the pool's last requests give
+    /// back.
+    pub fn retain_queues(&self, keep: impl Fn(&str) -> bool) {
+        self.inner().queues.retain(|pool, _| keep(pool));
     }
 
     /// The number of a listener's name, the same for as long as the process runs.

@@ -63,7 +63,7 @@ mod tests {
     use crate::balance::Member;
 
     fn sticky(secret: &[u8], addresses: std::ops::Range<u16>, max_age: Option<Duration>) -> Sticky {
-        let member = |port| Member { backend: Arc::new(Backend::new(([10, 0, 0, 1], port).into())), weight: 1 };
+        let member = |port| Member { backend: Arc::new(Backend::new(([10, 0, 0, 1], port).into())), weight: 1, max_requests: None };
         let spec = model::Sticky { cookie: "session".into(), secret: None, max_age };
         Sticky::of(&spec, secret, "app", &Set { members: addresses.map(member).collect() })
     }

@@ -44,6 +44,10 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    pub fn is_used(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.load(Ordering::Relaxed) > 0)
+    }
+
     /// Appends the samples of one series; the family's head is there already.
     pub fn render(&self, page: &mut String, metric: Metric, label: Label<'_>) {
         let mut count = 0;

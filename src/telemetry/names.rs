@@ -35,6 +35,11 @@ metrics! {
 
     ATTEMPTS = Counter "tidegate_upstream_attempts_total", "Attempts at a backend that ended, by pool and outcome. A retried request counts once per attempt.";
     FREE_RETRIES = Counter "tidegate_upstream_free_retries_total", "Requests sent again because a kept connection had died before any byte of an answer, by pool.";
+    RETRIES = Counter "tidegate_upstream_retries_total", "Attempts made because the one before came to nothing, by pool and reason. Free retries are not among them.";
+    BUDGET_EXHAUSTED = Counter "tidegate_upstream_retry_budget_exhausted_total", "Retries that were not made because the budget was spent, by pool.";
+    QUEUED = Gauge "tidegate_queue_depth", "Requests that wait for a slot of a backend, by pool.";
+    QUEUE_SECONDS = Histogram "tidegate_queue_wait_duration_seconds", "Time that a request waited for a slot of a backend, whether it got one or not, by pool. A pool appears with the first that waited.";
+    REFUSED = Counter "tidegate_queue_refused_total", "Requests that got no slot of a backend, by pool and reason.";
     UPSTREAM_OPENED = Counter "tidegate_upstream_connections_opened_total", "Connections to backends opened, by pool.";
     UPSTREAM_REUSED = Counter "tidegate_upstream_connections_reused_total", "Times an idle connection to a backend was used again, by pool.";
     UPSTREAM_IDLE = Gauge "tidegate_upstream_connections_idle", "Connections to backends that wait to be used again, by pool.";

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::config::model::AccessFormat;
+use crate::config::model::{AccessFormat, Reason};
 use crate::failure::Failure;
 use crate::message::Version;
 
@@ -40,6 +40,10 @@ pub struct Record<'a> {
     pub attempts: u32,
     /// Sent again because a kept connection had died.
     pub free_retry: bool,
+    /// Why it was tried once more; the last reason. `None`: it was not.
+    pub retry: Option<Reason>,
+    /// In line for a slot of a backend; `None`: it was not.
+    pub queued: Option<Duration>,
     /// Bytes of content.
     pub received: u64,
     pub sent: u64,
@@ -83,7 +87,9 @@ impl Record<'_> {
             None => line.extend_from_slice(b",\"backend\":null"),
         }
         put(line, format_args!(",\"attempts\":{},\"free_retry\":{}", self.attempts, self.free_retry));
+        json_text(line, "retry", self.retry.map(|reason| reason.as_str().as_bytes()));
         put(line, format_args!(",\"received\":{},\"sent\":{}", self.received, self.sent));
+        json_seconds(line, "queued", self.queued);
         json_seconds(line, "connect", self.connect);
         json_seconds(line, "first_byte", self.first_byte);
         json_seconds(line, "total", Some(self.total));

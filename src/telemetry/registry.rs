@@ -184,14 +184,15 @@ impl Registry {
     fn render_histograms(&self, page: &mut String) {
         let pools: Vec<_> = lock(&self.pools).values().cloned().collect();
         type Of = fn(&PoolSeries) -> &super::histogram::Histogram;
-        let families: [(Metric, Of); 3] = [
+        let families: [(Metric, Of); 4] = [
+            (names::QUEUE_SECONDS, |pool| &pool.queue_wait),
             (names::CONNECT_SECONDS, |pool| &pool.connect),
             (names::FIRST_BYTE_SECONDS, |pool| &pool.first_byte),
             (names::TOTAL_SECONDS, |pool| &pool.total),
         ];
         for (metric, of) in families {
             text::family(page, metric);
-            for pool in &pools {
+            for pool in pools.iter().filter(|pool| metric != names::QUEUE_SECONDS || pool.queue_wait.is_used()) {
                 of(pool).render(page, metric, ("pool", &pool.name));
             }
         }

@@ -14,6 +14,7 @@ use metrics::{Counter, Gauge};
 use super::histogram::{Histogram, LocalHistogram};
 use super::names;
 use super::registry::Exporter;
+use crate::config::model::Reason;
 use crate::failure::Failure;
 
 /// Values of the label `class`, by hundreds of the status.
@@ -45,6 +46,9 @@ impl Outcome {
         ["ok", "connect_refused", "connect_failed", "connect_timeout", "reset", "timeout", "malformed", "truncated", "cancelled"];
 }
 
+/// Why a request got no slot, in the order of the counters.
+const REFUSALS: [Failure; 4] = [Failure::BackendsFull, Failure::QueueFull, Failure::QueueTooLong, Failure::QueueTimeout];
+
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Outcome {
         match failure {
@@ -52,7 +56,7 @@ impl From<Failure> for Outcome {
             Failure::ConnectFailed => Outcome::ConnectFailed,
             Failure::ConnectTimeout => Outcome::ConnectTimeout,
             Failure::UpstreamReset => Outcome::Reset,
-            Failure::FirstByteTimeout | Failure::StallTimeout | Failure::TotalTimeout => Outcome::Timeout,
+            Failure::FirstByteTimeout | Failure::TryTimeout | Failure::StallTimeout | Failure::TotalTimeout => Outcome::Timeout,
             Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::UpgradeUnexpected => Outcome::Malformed,
             Failure::ResponseTruncated => Outcome::Truncated,
             _ => Outcome::Cancelled,
@@ -199,9 +203,14 @@ pub struct PoolSeries {
     pub(super) name: String,
     attempts: [Counter; Outcome::LABELS.len()],
     free_retries: Counter,
+    retries: [Counter; Reason::ALL.len()],
+    budget_exhausted: Counter,
+    queued: Gauge,
+    refused: [Counter; REFUSALS.len()],
     opened: Counter,
     reused: Counter,
     idle: Gauge,
+    pub(super) queue_wait: Histogram,
     pub(super) connect: Histogram,
     pub(super) first_byte: Histogram,
     pub(super) total: Histogram,
@@ -214,9 +223,14 @@ impl PoolSeries {
             name: name.to_owned(),
             attempts: Outcome::LABELS.map(|outcome| exporter.counter(names::ATTEMPTS, &[pool, ("outcome", outcome)])),
             free_retries: exporter.counter(names::FREE_RETRIES, &[pool]),
+            retries: std::array::from_fn(|at| exporter.counter(names::RETRIES, &[pool, ("reason", Reason::WORDS[at])])),
+            budget_exhausted: exporter.counter(names::BUDGET_EXHAUSTED, &[pool]),
+            queued: exporter.gauge(names::QUEUED, &[pool]),
+            refused: REFUSALS.map(|reason| exporter.counter(names::REFUSED, &[pool, ("reason", reason.code())])),
             opened: exporter.counter(names::UPSTREAM_OPENED, &[pool]),
             reused: exporter.counter(names::UPSTREAM_REUSED, &[pool]),
             idle: exporter.gauge(names::UPSTREAM_IDLE, &[pool]),
+            queue_wait: Histogram::default(),
             connect: Histogram::default(),
             first_byte: Histogram::default(),
             total: Histogram::default(),
@@ -228,10 +242,15 @@ impl PoolSeries {
             shared: Arc::clone(self),
             attempts: Default::default(),
             free_retries: Count::default(),
+            retries: Default::default(),
+            budget_exhausted: Count::default(),
+            queued: Delta::default(),
+            refused: Default::default(),
             opened: Count::default(),
             reused: Count::default(),
             idle: Delta::default(),
             idle_level: Cell::new(0),
+            queue_wait: LocalHistogram::default(),
             connect: LocalHistogram::default(),
             first_byte: LocalHistogram::default(),
             total: LocalHistogram::default(),
@@ -244,10 +263,15 @@ pub struct PoolLocal {
     shared: Arc<PoolSeries>,
     attempts: [Count; Outcome::LABELS.len()],
     free_retries: Count,
+    retries: [Count; Reason::ALL.len()],
+    budget_exhausted: Count,
+    queued: Delta,
+    refused: [Count; REFUSALS.len()],
     opened: Count,
     reused: Count,
     idle: Delta,
     idle_level: Cell<i64>,
+    queue_wait: LocalHistogram,
     connect: LocalHistogram,
     first_byte: LocalHistogram,
     total: LocalHistogram,
@@ -262,6 +286,34 @@ impl PoolLocal {
     #[inline]
     pub fn free_retry(&self) {
         self.free_retries.add(1);
+    }
+
+    /// Another attempt, because of this.
+    pub fn retry(&self, reason: Reason) {
+        self.retries[reason as usize].add(1);
+    }
+
+    /// There would have been another attempt, had there been budget for it.
+    pub fn budget_exhausted(&self) {
+        self.budget_exhausted.add(1);
+    }
+
+    /// A request waits for a slot, until the return value is dropped.
+    pub fn queued(&self) -> impl Drop {
+        self.queued.add(1);
+        Queued(&self.queued)
+    }
+
+    /// It has left the line after so long.
+    pub fn waited(&self, took: Duration) {
+        self.queue_wait.record(took);
+    }
+
+    /// A request got no slot; other reasons are not counted here.
+    pub fn refused(&self, reason: Failure) {
+        if let Some(at) = REFUSALS.iter().position(|refusal| *refusal == reason) {
+            self.refused[at].add(1);
+        }
     }
 
     /// A connection to a backend was opened, and took this long.
@@ -301,12 +353,29 @@ impl PoolLocal {
             local.flush(shared);
         }
         self.free_retries.flush(&shared.free_retries);
+        for (local, shared) in self.retries.iter().zip(&shared.retries) {
+            local.flush(shared);
+        }
+        self.budget_exhausted.flush(&shared.budget_exhausted);
+        self.queued.flush(&shared.queued);
+        for (local, shared) in self.refused.iter().zip(&shared.refused) {
+            local.flush(shared);
+        }
+        self.queue_wait.flush(&shared.queue_wait);
         self.opened.flush(&shared.opened);
         self.reused.flush(&shared.reused);
         self.idle.flush(&shared.idle);
         self.connect.flush(&shared.connect);
         self.first_byte.flush(&shared.first_byte);
         self.total.flush(&shared.total);
+    }
+}
+
+struct Queued<'a>(&'a Delta);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1);
     }
 }
 

@@ -16,12 +16,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub fn new(seat: Rc<Seat>) -> Lease {
-        seat.backend.begin();
+    /// Over a slot of the seat's backend that was taken already.
+    pub fn over(seat: Rc<Seat>) -> Lease {
         Lease { seat, keep_most: Cell::new(None) }
     }
 
-    pub fn seat(&self) -> &Seat {
+    pub fn seat(&self) -> &Rc<Seat> {
         &self.seat
     }
 
@@ -39,6 +39,6 @@ impl Home for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.seat.backend.end();
+        self.seat.give_back();
     }
 }

@@ -1,12 +1,19 @@
-//! Connections to backends: made, kept idle, lent out.
+//! Connections to backends, and what a request needs before it may have one: made, kept idle, lent out; slots, a place in line, a
+//! retry to spend.
 //!
-//! A worker has a `Seat` per backend: its idle connections, newest on top. Nothing here is shared between workers but the
-//! `Backend` itself, whose in-flight count a `Lease` raises for as long as it lives.
+//! A worker has a `Seat` per backend: its idle connections, newest on top. What workers share is the `Backend` itself, whose in-flight
+//! count a `Lease` holds for as long as it lives, and the `Queue` of a pool, touched only while all of its backends are full.
 
+pub mod breaker;
+pub mod budget;
 pub mod connect;
 pub mod lease;
+pub mod queue;
 pub mod seat;
 
+pub use breaker::Taken;
+pub use budget::Budget;
 pub use connect::connect;
 pub use lease::Lease;
+pub use queue::Queue;
 pub use seat::Seat;

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Queue;
 use crate::backend::Backend;
 use crate::http1::client::Connection;
 use crate::io::timer;
@@ -18,6 +19,8 @@ const JITTER_PART: u32 = 100;
 
 pub struct Seat {
     pub backend: Arc<Backend>,
+    /// Of the backend's pool: who waits there gets the slots that come back.
+    queue: Arc<Queue>,
     idle: RefCell<Vec<Idle>>,
     /// Connections kept by this worker; 0 once the backend is no longer ours.
     most: Cell<usize>,
@@ -34,8 +37,19 @@ struct Idle {
 
 impl Seat {
     /// `most`: connections kept idle by this worker. `keep`: for how long.
-    pub fn new(backend: Arc<Backend>, most: usize, keep: Duration) -> Seat {
-        Seat { backend, idle: RefCell::default(), most: Cell::new(most), keep: Cell::new(keep), turn: Cell::default() }
+    pub fn new(backend: Arc<Backend>, queue: Arc<Queue>, most: usize, keep: Duration) -> Seat {
+        Seat { backend, queue, idle: RefCell::default(), most: Cell::new(most), keep: Cell::new(keep), turn: Cell::default() }
+    }
+
+    /// A backend that this worker has no seat for: it was added while the request waited in line, and the request is older than the
+    /// worker's view of it. It keeps nothing.
+    pub fn passing(backend: Arc<Backend>, queue: Arc<Queue>) -> Seat {
+        Seat::new(backend, queue, 0, Duration::ZERO)
+    }
+
+    /// One slot of the backend comes free.
+    pub fn give_back(&self) {
+        self.queue.give_back(&self.backend);
     }
 
     /// After a reload: new limits for connections that come back from now on.

@@ -3,8 +3,10 @@
 //! What one table can know of itself is checked here; what takes two tables (a pool that does not exist, an address twice) is left
 //! to `validate`, which is why the places of such things are handed on beside the configuration.
 
+mod overload;
 mod route;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::file::{Named, Section, Written};
@@ -35,6 +37,7 @@ pub(super) struct PoolPlaces {
     pub name: Span,
     pub algorithm: Option<Span>,
     pub backends: Vec<BackendPlaces>,
+    pub queue: Option<Span>,
 }
 
 #[derive(Debug)]
@@ -151,9 +154,11 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         },
         sticky: sticky(&section.table("sticky", &place)),
         idle_connections: section.number("idle_connections").value as usize,
+        retry: overload::retry(&section, &place),
+        queue: overload::queue(&section, &place),
     };
     let algorithm = section.key_span("algorithm");
-    (pool, PoolPlaces { name: name.span, algorithm, backends: backend_places })
+    (pool, PoolPlaces { name: name.span, algorithm, backends: backend_places, queue: section.key_span("queue") })
 }
 
 /// A secret shorter than the hash that it keys is easier to guess than what it signs.
@@ -194,19 +199,21 @@ fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlac
     let short = |text: Written<String>| {
         let value = section.check(&text.span, value::backend_address(&text.value))?;
         let address = Written { value, span: text.span };
-        with_port(&address).then(|| backend(BackendAddress::Fixed(address.value), address.span, None))
+        with_port(&address).then(|| backend(BackendAddress::Fixed(address.value), address.span, None, None))
     };
     let long = |entry: Section<'_>| {
         let weight = entry.number("weight");
         let weight = entry.key_span("weight").map(|_| weight);
+        // The table of keys bounds it to a million.
+        let max_requests = NonZeroU32::new(entry.number("max_requests").value as u32);
         match (entry.key_span("address"), entry.key_span("dns")) {
             (Some(_), None) => {
                 let address = entry.parsed("address", value::backend_address).filter(with_port)?;
-                Some(backend(BackendAddress::Fixed(address.value), address.span, weight))
+                Some(backend(BackendAddress::Fixed(address.value), address.span, weight, max_requests))
             }
             (None, Some(_)) => {
                 let name = entry.parsed("dns", value::dns_name)?;
-                Some(backend(BackendAddress::Dns(name.value), name.span, weight))
+                Some(backend(BackendAddress::Dns(name.value), name.span, weight, max_requests))
             }
             (Some(address), Some(dns)) => {
                 let problem = Problem::error(dns, "a backend has either an `address` or a `dns` name").also(address, "it has this already");
@@ -223,10 +230,15 @@ fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlac
     section.entries("backends", place, short, long)
 }
 
-fn backend(address: BackendAddress, place: Span, weight: Option<Written<i64>>) -> (BackendSpec, BackendPlaces) {
+fn backend(
+    address: BackendAddress,
+    place: Span,
+    weight: Option<Written<i64>>,
+    max_requests: Option<NonZeroU32>,
+) -> (BackendSpec, BackendPlaces) {
     let places = BackendPlaces { address: place, weight: weight.as_ref().map(|weight| weight.span.clone()) };
     // The table of keys bounds a weight to a million.
-    (BackendSpec { address, weight: weight.map_or(1, |weight| weight.value as u32) }, places)
+    (BackendSpec { address, weight: weight.map_or(1, |weight| weight.value as u32), max_requests }, places)
 }
 
 fn admin(section: &Section<'_>) -> Option<(Admin, Span)> {

@@ -269,6 +269,46 @@ workers = "${N:-x}"
     ),
     (
         r#"[[route]]"#,
+        r#"retry = { tries = 0, on = ["conect", "504", "504", 5], budget = "20", try_timeout = "none", backoff = "0s" }
+queue = { max = 0, wait = "0s" }
+[[route]]"#,
+        &[
+            r#"9:19: `tries` cannot be 0 (it wants a whole number from 1 to 10)"#,
+            r#"9:28: `conect` is not one of the words for `on` (did you mean "connect"? there are "connect", "reset", "timeout", "500", "502", "503", "504")"#,
+            r#"9:45: warning: `504` stands twice"#,
+            r#"9:52: expected one of "connect", "reset", "timeout", "500", "502", "503", "504", found a number"#,
+            r#"9:65: `20` is not a share (write "20%")"#,
+            r#"9:85: `none` is not a duration (write a number and a unit, such as "500ms", "30s", "1m 30s" or "1h")"#,
+            r#"10:1: nobody can wait in the queue of pool `app`: no backend is ever full (give its backends a `max_requests`: `{ address = "10.0.0.1:8080", max_requests = 100 }`)"#,
+            r#"10:17: `max` cannot be 0 (it wants a whole number from 1 to 1000000)"#,
+            r#"10:27: a duration of zero makes no sense here (the shortest is "1ms")"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"retry = { tries = 1, budget = "101%" }
+[[route]]"#,
+        &[
+            r#"9:22: warning: this has no effect while `tries` is 1 (2 makes one more try)"#,
+            r#"9:31: `101%` is more than all (a share is at most "100%")"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"queue = {}
+[[route]]"#,
+        &[
+            r#"9:1: nobody can wait in the queue of pool `app`: no backend is ever full (give its backends a `max_requests`: `{ address = "10.0.0.1:8080", max_requests = 100 }`)"#,
+        ],
+    ),
+    (
+        r#"["10.0.0.1:8080", "10.0.0.2:8080"]"#,
+        r#"["10.0.0.1:8080", { address = "10.0.0.2:8080", max_requests = 5 }]
+queue = { wait = "1s" }"#,
+        &[r#"7:13: warning: backend 10.0.0.1:8080 has no `max_requests`: while it is up, nobody waits in the queue"#],
+    ),
+    (
+        r#"[[route]]"#,
         r#"[pool.spare]
 backends = ["10.0.0.1:1"]
 [[route]]"#,

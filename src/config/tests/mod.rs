@@ -40,7 +40,7 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         limits: ListenLimits { header_bytes: 32 << 10, headers: 100, body: Some(256 << 20), connections: 10_000 },
     };
     assert_eq!(config.listeners, [listener]);
-    let backend = |address: &str| BackendSpec { address: BackendAddress::Fixed(address.parse().unwrap()), weight: 1 };
+    let backend = |address: &str| BackendSpec { address: BackendAddress::Fixed(address.parse().unwrap()), weight: 1, max_requests: None };
     let timeout = PoolTimeouts {
         connect: seconds(1),
         first_byte: seconds(30),
@@ -56,6 +56,14 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         sticky: None,
         timeout,
         idle_connections: 256,
+        retry: Retry {
+            tries: 2,
+            on: vec![Reason::Connect, Reason::Reset, Reason::Timeout],
+            budget_percent: 20,
+            try_timeout: None,
+            backoff: Duration::from_millis(25),
+        },
+        queue: None,
     };
     assert_eq!(config.pools, [pool]);
     assert_eq!(config.routes.len(), 1);
