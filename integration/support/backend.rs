@@ -65,7 +65,15 @@ impl Backend {
     }
 }
 
-/// Answers every request on every connection at once with 200 and its name, and counts. Request bodies are read by Content-Length.
+/// The backend that the proxy comes to next, by its place, and the connection.
+#[track_caller]
+pub fn whichever(backends: &[Backend]) -> (usize, Wire) {
+    super::until("a connection from the proxy to any backend", || {
+        backends.iter().enumerate().find_map(|(at, backend)| backend.accepted().map(|wire| (at, wire)))
+    })
+}
+
+/// Answers every request on every connection with 200 and its name, at once unless told otherwise, and counts. Request bodies are read by Content-Length.
 pub struct Counting {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -73,7 +81,10 @@ pub struct Counting {
 }
 
 struct Shared {
-    name: String,
+    answer: String,
+    takes: Duration,
+    now: AtomicUsize,
+    peak: AtomicUsize,
     requests: AtomicUsize,
     connections: AtomicUsize,
     over: AtomicBool,
@@ -87,10 +98,19 @@ impl Counting {
 
     #[track_caller]
     pub fn on(address: SocketAddr, name: &str) -> Counting {
+        Counting::answering(address, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()), Duration::ZERO)
+    }
+
+    /// Gives the same answer always, each after so long.
+    #[track_caller]
+    pub fn answering(address: SocketAddr, answer: String, takes: Duration) -> Counting {
         let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("bind {address}: {error}"));
         let address = listener.local_addr().expect("a local address");
         let shared = Arc::new(Shared {
-            name: name.to_owned(),
+            answer,
+            takes,
+            now: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             over: AtomicBool::new(false),
@@ -110,6 +130,11 @@ impl Counting {
     /// Requests answered so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that it had in hand at once.
+    pub fn peak(&self) -> usize {
+        self.shared.peak.load(Ordering::SeqCst)
     }
 
     /// Connections accepted so far.
@@ -150,7 +175,6 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 /// Until the connection ends, whichever way.
 fn serve(mut stream: TcpStream, shared: &Shared) {
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", shared.name.len(), shared.name);
     let mut read = Vec::new();
     let mut room = [0; 16 << 10];
     loop {
@@ -161,7 +185,12 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             }
             read.drain(..whole);
             shared.requests.fetch_add(1, Ordering::SeqCst);
-            if stream.write_all(answer.as_bytes()).is_err() {
+            shared.peak.fetch_max(shared.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            if !shared.takes.is_zero() {
+                thread::sleep(shared.takes);
+            }
+            shared.now.fetch_sub(1, Ordering::SeqCst);
+            if stream.write_all(shared.answer.as_bytes()).is_err() {
                 return;
             }
         }

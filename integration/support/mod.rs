@@ -12,7 +12,7 @@ pub mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use backend::{Backend, Counting};
+pub use backend::{Backend, Counting, whichever};
 pub use message::{Head, Message};
 pub use proxy::{Proxy, Site};
 pub use wire::{End, Wire};

@@ -85,6 +85,13 @@ impl Site {
         self
     }
 
+    /// Each with its `max_requests`.
+    pub fn limited(mut self, backends: impl IntoIterator<Item = (SocketAddr, u32)>) -> Site {
+        self.backends =
+            backends.into_iter().map(|(address, most)| format!("{{ address = \"{address}\", max_requests = {most} }}")).collect();
+        self
+    }
+
     pub fn workers(mut self, workers: usize) -> Site {
         self.workers = workers;
         self
