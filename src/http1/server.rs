@@ -256,15 +256,18 @@ impl<H: Handler> Line<H> {
         }
     }
 
-    /// Asks the handler, and watches the client meanwhile. `None`: the client has gone, and the request was cancelled.
+    /// Asks the handler, and watches the client meanwhile. `None`: the client has gone, and the request was cancelled, or it did not
+    /// take an interim answer whole.
     async fn ask(&self, asked: &Asked, arrived: Instant, head: Head, body: Body, home: Option<&Home>, terms: &Terms) -> Option<Answer> {
-        let mut interim =
-            Ahead { io: &self.io, timer: &self.timer, timeout: terms.write_timeout, wanted: asked.version >= Version::Http11 };
+        let cut = Cell::new(false);
+        let wanted = asked.version >= Version::Http11;
+        let mut interim = Ahead { io: &self.io, timer: &self.timer, timeout: terms.write_timeout, wanted, cut: &cut };
         let mut answer = pin!(self.handler.answer(&self.conn, arrived, head, body, &mut interim));
         let mut watch = self.watch();
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
+                // Behind half a head any other would be taken for its rest.
+                return Poll::Ready(Some(answer).filter(|_| !cut.get()));
             }
             // As in `reply`: while the body is out, whoever reads it watches.
             if home.is_none_or(|home| home.back.get()) && watch(cx).is_some() {
@@ -485,6 +488,8 @@ struct Ahead<'a> {
     timeout: Duration,
     /// RFC 9110 15.2: never to HTTP/1.0.
     wanted: bool,
+    /// A head did not go out whole and never will, whoever gave up: then nothing else may.
+    cut: &'a Cell<bool>,
 }
 
 impl Interim for Ahead<'_> {
@@ -495,7 +500,16 @@ impl Interim for Ahead<'_> {
             }
             let mut out = Scratch::take();
             writer::response_head(head, Framing::Empty, writer::Connection::Persistent, None, &mut out);
-            match self.timer.limit(self.timeout, self.io.write_all(&out)).await {
+            let mut written = 0;
+            let write = poll_fn(|cx| {
+                let wrote = self.io.poll_write_all(cx, &out, &mut written);
+                self.cut.set((1..out.len()).contains(&written));
+                wrote
+            });
+            let wrote = self.timer.limit(self.timeout, write).await;
+            // Who took nothing for so long has had the time that a final head would get.
+            self.cut.set(!matches!(wrote, Ok(Ok(()))));
+            match wrote {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Failure::ClientGone),
                 Err(_) => Err(Failure::WriteTimeout),
@@ -503,3 +517,6 @@ impl Interim for Ahead<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
