@@ -1,9 +1,10 @@
 //! Exchanges that end early, on either side: nothing cut is passed on as whole, nothing is sent twice, nothing piles up.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::forwarding::stage;
+use crate::support::proxy::after;
 use crate::support::{Backend, End, Proxy, Site, Wire, show, until};
 
 /// Whether these bytes end in the end of a chunked body.
@@ -121,6 +122,33 @@ fn a_client_that_resets_ends_the_backends_work() {
     client.expect("hello");
     client.reset();
     upstream.end();
+}
+
+#[test]
+fn a_reset_that_follows_other_news_of_the_client_ends_the_backends_work_soon() {
+    // Whatever came first has used up the kernel's word that there is something: a half-close, or the next request.
+    for (news, begun) in [("", false), ("", true), ("GET /next HTTP/1.1\r\nHost: a\r\n\r\n", false)] {
+        stage!(backend, proxy, client);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut upstream = backend.accept();
+        upstream.request();
+        if begun {
+            upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+            client.head();
+            client.expect("hello");
+        }
+        match news {
+            "" => client.finish(),
+            news => client.send(news),
+        }
+        // Long enough to be noticed; for the proxy, one thing after the other.
+        after(Duration::from_millis(200));
+        assert!(upstream.is_quiet(), "neither is a reason to stop");
+        let since = Instant::now();
+        client.reset();
+        upstream.end();
+        assert!(since.elapsed() < Duration::from_secs(3), "noticed after {:?}", since.elapsed());
+    }
 }
 
 #[test]

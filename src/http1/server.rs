@@ -26,6 +26,9 @@ const TARGET_BYTES_MAX: usize = 16 << 10;
 const LINGER_BYTES_MAX: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How often a client that has said something out of turn is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long a connection that has just been answered keeps its future: a busy client's next request comes within it.
 const WARM: Duration = Duration::from_secs(1);
 /// Connections of a thread that may do so at once; the others let go of it at once.
@@ -340,13 +343,21 @@ impl<H: Handler> Line<H> {
 
     /// Polled while there is nothing to do but wait: notices when there is nobody left to do it for.
     fn watch(&self) -> impl FnMut(&mut Context<'_>) -> Option<Stop> {
-        let mut watch = true;
+        let mut look: Option<Timer> = None;
         move |cx| {
-            if watch && self.io.poll_read_ready(cx).is_ready() {
-                // Bytes of a next request, a half-close (both can wait), or a reset.
-                watch = false;
-                return self.io.is_broken().then_some(Stop::Broken);
+            let news = match &look {
+                None => self.io.poll_read_ready(cx).is_ready(),
+                Some(look) => look.poll_elapsed(cx).is_ready(),
+            };
+            if !news {
+                return None;
             }
+            if self.io.is_broken() {
+                return Some(Stop::Broken);
+            }
+            // Bytes of a next request, or a half-close: both can wait. But they are not read, so the kernel has no more news of this
+            // connection; a reset that follows has to be looked for.
+            look.get_or_insert_with(Timer::new).set_and_wait(LOOK, cx);
             None
         }
     }
