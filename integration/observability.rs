@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::proxy::{free_address, outcome, tidegate};
 use crate::support::{Backend, Counting, Proxy, Site, Wire, until};
@@ -164,6 +165,31 @@ fn assert_well_formed(page: &str) {
         assert!(of_family, "{line} among the samples of {family}");
     }
     assert!(!families.is_empty());
+}
+
+#[test]
+fn the_admin_answers_to_addresses_and_to_the_names_that_it_is_given() {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("tidegate.toml");
+    let site = Site::new().with("[[route]]\nrespond = { status = 204 }");
+    let named = "[admin]\nhosts = [\"Tidegate.monitoring.svc\", \"tidegate\"]\n";
+    std::fs::write(&file, site.text().replace("[admin]\n", named)).expect("write");
+    let proxy = site.start_at(dir, file);
+    let port = proxy.admin.port();
+    for (host, status) in [
+        ("127.0.0.1".to_owned(), 200),
+        (format!("localhost:{port}"), 200),
+        (format!("tidegate.monitoring.svc:{port}"), 200),
+        ("TIDEGATE.monitoring.svc.".to_owned(), 200),
+        ("tidegate".to_owned(), 200),
+        ("monitoring.svc".to_owned(), 421),
+        ("x.tidegate".to_owned(), 421),
+        ("rebound.example".to_owned(), 421),
+    ] {
+        let mut client = Wire::connect(proxy.admin);
+        client.send(format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(client.answer().status(), status, "{host}");
+    }
 }
 
 #[test]

@@ -148,6 +148,7 @@ impl App {
         let state = Arc::new(State::default());
         let access =
             AccessLog::open(&config.log, state.registry.access_log()).map_err(Error::system("`log.access_file` can not be written"))?;
+        let hosts = config.admin.as_ref().map_or_else(Arc::default, |admin| admin.hosts.as_slice().into());
         let admin = config
             .admin
             .as_ref()
@@ -171,6 +172,7 @@ impl App {
             let (in_force, known) = (current.clone(), state.clone());
             let sources = Sources {
                 registry: state.registry.clone(),
+                hosts,
                 readiness: readiness.clone(),
                 commands: sender,
                 backends: Arc::new(move || samples(&in_force.load())),

@@ -1,8 +1,9 @@
 //! One admin request to one answer.
 //!
 //! The listener stands on loopback by default, where every web page in the operator's browser can reach it. So: a Host that is not
-//! an address or `localhost` is refused (a page that has its own name resolve to 127.0.0.1 sends its own name), and a write wants a
-//! header that no page can send across origins without being asked first, to which nobody here says yes.
+//! an address, `localhost` or a name from the configuration is refused (a page that has its own name resolve to 127.0.0.1 sends its
+//! own name), and a write wants a header that no page can send across origins without being asked first, to which nobody here says
+//! yes.
 
 use std::time::Duration;
 
@@ -45,8 +46,11 @@ type Answer = Response<Full<Bytes>>;
 
 pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
     let (head, body) = request.into_parts();
-    if !host_is_ours(&head.headers) {
-        return text(StatusCode::MISDIRECTED_REQUEST, "The Host of this request is neither an address nor localhost.\n");
+    if !host_is_ours(&head.headers, &sources.hosts) {
+        return text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "The Host of this request is neither an address, nor localhost, nor in `admin.hosts`.\n",
+        );
     }
     // Read even where nothing is expected: an unread body would cut the answer off as the connection closes.
     let Ok(body) = Limited::new(body, BODY_BYTES).collect().await else {
@@ -108,13 +112,16 @@ async fn ask<T>(sources: &Sources, command: impl FnOnce(oneshot::Sender<T>) -> C
     tokio::time::timeout(COMMAND_TIMEOUT, asked).await.ok().flatten()
 }
 
-/// Whether every Host names an address or `localhost`. None at all is fine: browsers always send one.
-fn host_is_ours(headers: &HeaderMap) -> bool {
+/// Whether every Host names an address, `localhost` or one of `names`. None at all is fine: browsers always send one.
+fn host_is_ours(headers: &HeaderMap, names: &[String]) -> bool {
     headers.get_all(HOST).iter().all(|value| {
         let Ok(authority) = Authority::try_from(value.as_bytes()) else { return false };
         let host = authority.host();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+        let named = host.strip_suffix('.').unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost")
+            || bare.parse::<std::net::IpAddr>().is_ok()
+            || names.iter().any(|name| name.eq_ignore_ascii_case(named))
     })
 }
 

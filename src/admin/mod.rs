@@ -41,6 +41,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Sources {
     pub registry: Arc<Registry>,
+    /// Names that it may be asked by.
+    pub hosts: Arc<[String]>,
     pub readiness: Readiness,
     pub commands: mpsc::Sender<Command>,
     /// The backends in force, read from their live state; called at each scrape.

@@ -138,7 +138,7 @@ fn layout(config: &Config) -> Vec<Thing> {
     things.extend(listeners.iter().map(listener));
     things.extend(pools.iter().map(pool));
     things.extend(routes.iter().map(route));
-    things.extend(admin.iter().map(|Admin { address }| Thing { live: false, ..thing("admin", vec![("address", address.to_string())]) }));
+    things.extend(admin.iter().map(self::admin));
     things.push(self::log(log));
     things
 }
@@ -152,6 +152,10 @@ fn server(Server { workers, drain_delay, drain_timeout, resolver }: &Server) -> 
         ("resolver", resolver),
     ];
     thing("server", keys)
+}
+
+fn admin(Admin { address, hosts }: &Admin) -> Thing {
+    Thing { live: false, ..thing("admin", vec![("address", address.to_string()), ("hosts", list(hosts))]) }
 }
 
 fn log(Log { access, access_file, level }: &Log) -> Thing {

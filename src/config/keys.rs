@@ -462,13 +462,22 @@ const REWRITE: &[Key] = &[key(
     "\"/api\"",
 )];
 
-const ADMIN: &[Key] = &[key(
-    "address",
-    Kind::Address,
-    "Where it listens. It has no password: keep it on loopback or behind a firewall. A change needs a restart.",
-    "\"127.0.0.1:9900\"",
-)
-.or("127.0.0.1:9900")];
+const ADMIN: &[Key] = &[
+    key(
+        "address",
+        Kind::Address,
+        "Where it listens. It has no password: keep it on loopback or behind a firewall. A change needs a restart.",
+        "\"127.0.0.1:9900\"",
+    )
+    .or("127.0.0.1:9900"),
+    key(
+        "hosts",
+        Kind::Many(&Kind::Text),
+        "Names that it may be asked by, beside addresses and `localhost`; any other `Host` is answered with 421, so that no web page \
+         can reach it through a name of its own. A change needs a restart.",
+        "[\"tidegate.monitoring.svc\"]",
+    ),
+];
 
 const LOG: &[Key] = &[
     key("access", Kind::Word { words: AccessFormat::WORDS, later: &[] }, "The format of the access log.", "\"combined\"").or("json"),

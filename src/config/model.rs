@@ -426,6 +426,8 @@ pub struct HeaderEdits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// In lower case, without a final dot.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -254,6 +254,20 @@ pub(super) fn host(text: &str) -> Result<HostPattern, Mistake> {
     Ok(if wildcard { HostPattern::Wildcard(suffix.to_owned()) } else { HostPattern::Exact(suffix.to_owned()) })
 }
 
+/// One host by its name, in the form that names are compared in.
+pub(super) fn name_of_host(text: &str) -> Result<String, Mistake> {
+    let wrong = |help: &str| Mistake::new(format!("`{}` is not the name of a host", text.escape_debug())).help(help.to_owned());
+    if text.contains('*') {
+        return Err(wrong("write each name whole: \"tidegate.monitoring.svc\""));
+    }
+    match host(text)? {
+        HostPattern::Exact(name) if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() => {
+            Err(wrong("addresses need not be listed; take it out"))
+        }
+        HostPattern::Exact(name) | HostPattern::Wildcard(name) => Ok(name),
+    }
+}
+
 /// `/exact`, or `/prefix/*`.
 pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Mistake> {
     let stem = text.strip_suffix("/*");

@@ -251,7 +251,8 @@ fn admin(section: &Section<'_>) -> Option<(Admin, Span)> {
         let problem = Problem::warning(place.clone(), format!("the admin listener on {address} can be reached from other machines"));
         section.note(problem.help("it has no password; \"127.0.0.1:9900\" keeps it to this machine"));
     }
-    Some((Admin { address }, place))
+    let hosts = section.many("hosts", value::name_of_host).into_iter().map(|host| host.value).collect();
+    Some((Admin { address, hosts }, place))
 }
 
 fn log(section: &Section<'_>) -> Log {

@@ -558,6 +558,17 @@ address = "0.0.0.0:8080"
     ),
     (
         r#"[[route]]"#,
+        r#"[admin]
+hosts = ["*.svc", "127.0.0.1", "a:80"]
+[[route]]"#,
+        &[
+            r#"10:10: `*.svc` is not the name of a host (write each name whole: "tidegate.monitoring.svc")"#,
+            r#"10:19: `127.0.0.1` is not the name of a host (addresses need not be listed; take it out)"#,
+            r#"10:32: `a:80` is not a host (ports are not looked at: "a")"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
         r#"[log]
 access = "jsn"
 level = "verbose"
