@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::proxy::{access_lines, free_address, get, outcome, tidegate};
+use crate::support::proxy::{access_lines, after, free_address, get, outcome, tidegate};
 use crate::support::{Backend, Counting, End, Site, Wire, until};
 
 #[test]
@@ -201,10 +201,45 @@ fn both_families_share_a_port() {
 }
 
 #[test]
-fn connections_have_a_limit() {
+fn the_limit_of_connections_is_exact_over_all_addresses_and_workers_and_told_once() {
     let a = Counting::start("a");
-    // One worker: each further one may be waiting in accept already when the limit is reached, and take one more.
-    let proxy = Site::to([a.address()]).workers(1).listen("limits = { connections = 3 }").start();
+    let addresses = [free_address(), free_address()];
+    let [first, second] = addresses;
+    let keys = "limits = { connections = 3 }";
+    let proxy = Site::to([a.address()]).workers(4).with(&format!("[listen.two]\naddress = [\"{first}\", \"{second}\"]\n{keys}")).start();
+    let mut waiting: Vec<Wire> = (0..12)
+        .map(|n| {
+            let mut client = Wire::connect(addresses[n % 2]);
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    let mut served: Vec<Wire> = Vec::new();
+    let mut take = |served: &mut Vec<Wire>| {
+        until("three to be served", || {
+            for mut client in waiting.extract_if(.., |client| !client.is_quiet()) {
+                assert_eq!(client.answer().text(), "a");
+                served.push(client);
+            }
+            (served.len() >= 3).then_some(())
+        });
+        // Whoever comes too early comes now.
+        after(Duration::from_millis(150));
+        assert!(waiting.iter_mut().all(Wire::is_quiet), "more than three are served");
+        assert_eq!(served.len(), 3);
+        waiting.len()
+    };
+    while take(&mut served) > 0 {
+        served.remove(0);
+    }
+    let told = proxy.stderr().matches("has as many connections as it may").count();
+    assert_eq!(told, 1, "however often it filled up again");
+}
+
+#[test]
+fn a_limit_keeps_clients_waiting_not_failing() {
+    let a = Counting::start("a");
+    let proxy = Site::to([a.address()]).listen("limits = { connections = 3 }").start();
     let mut kept: Vec<Wire> = (0..3)
         .map(|_| {
             let mut client = proxy.connect();
@@ -221,6 +256,20 @@ fn connections_have_a_limit() {
     assert!(fourth.is_quiet());
     kept.pop();
     assert_eq!(fourth.answer().text(), "a");
+}
+
+#[test]
+fn workers_that_can_not_start_are_an_error_at_the_start() {
+    let site = Site::new().workers(20).with("[[route]]\nrespond = { body = \"x\" }");
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("tidegate.toml");
+    fs::write(&file, site.text()).expect("write");
+    // Enough descriptors for the sockets, not for what drives them.
+    let limited = "ulimit -Sn 50 && ulimit -Hn 50 && exec \"$0\" run \"$1\"";
+    let mut command = std::process::Command::new("sh");
+    let (code, _, said) = outcome(command.args(["-c", limited, env!("CARGO_BIN_EXE_tidegate")]).arg(&file).env("NO_COLOR", "1"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the workers can not start"), "{said}");
 }
 
 #[test]

@@ -245,6 +245,41 @@ fn listeners_come_and_go() {
 }
 
 #[test]
+fn a_listener_of_another_name_takes_over_the_connections_of_its_address() {
+    let backend = Backend::bind();
+    let site = Site::to([backend.address()]).with("[[route]]\npath = \"/own\"\nrespond = { body = \"own\" }");
+    let proxy = site.start();
+    let own = "GET /own HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut kept: Vec<Wire> = (0..8).map(|_| proxy.connect()).collect();
+    for client in &mut kept {
+        client.send(own);
+        assert_eq!(client.answer().text(), "own");
+    }
+    let mut running = proxy.connect();
+    running.send("GET /running HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = backend.accept();
+    upstream.request();
+
+    // Renamed, and with a rule that only the new name has.
+    let only = "[[route]]\nlisten = \"renamed\"\npath = \"/renamed\"\nrespond = { body = \"renamed\" }";
+    fs::write(&proxy.file, site.clone().with(only).text().replace("[listen.web]", "[listen.renamed]")).expect("write");
+    assert_eq!(reload(&proxy), 200);
+    for client in &mut kept {
+        for (path, text) in [("/own", "own"), ("/renamed", "renamed")] {
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            let answer = client.answer();
+            assert_eq!((answer.text().as_str(), answer.head.lists("connection", "close")), (text, false), "{answer:?}");
+        }
+    }
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+    assert_eq!(running.answer().text(), "done");
+    running.send(own);
+    assert_eq!(running.answer().text(), "own");
+    assert_eq!(proxy.get("/renamed").text(), "renamed");
+    assert_eq!(proxy.access("/renamed")["listener"], "renamed");
+}
+
+#[test]
 fn an_address_that_is_taken_refuses_the_whole_edit() {
     let (a, b) = (Counting::start("a"), Counting::start("b"));
     let site = Site::to([a.address()]);

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,7 +32,7 @@ use crate::listen::{self, BindError};
 use crate::table::{self, Current, State, Table};
 use crate::telemetry::log::{self, ProcessLog};
 use crate::telemetry::{AccessLog, BackendSample, NameSample};
-use crate::worker::{Listening, Setup, Workers};
+use crate::worker::{Listening, Owner, Quota, Setup, Workers};
 
 /// Commands that may wait; whoever asks waits for the answer, so more are never useful.
 const COMMANDS: usize = 16;
@@ -67,6 +66,8 @@ pub enum Error {
     AddressTaken { address: SocketAddr, key: String },
     #[error("`{key}`: can not listen on {address}")]
     Bind { key: String, address: SocketAddr, source: std::io::Error },
+    #[error("every worker has failed; the log says how")]
+    NoWorkers,
     #[error("{what}")]
     System { what: String, source: std::io::Error },
 }
@@ -105,8 +106,7 @@ pub fn run(options: Options) -> Result<(), Error> {
         };
         let app = App::start(config, name, file, log).await?;
         (options.ready)();
-        app.run(signals, watch).await;
-        Ok(())
+        app.run(signals, watch).await
     })
 }
 
@@ -124,7 +124,10 @@ struct App {
     current: Arc<Current>,
     discovery: Discovery,
     workers: Workers,
-    listening: HashMap<Seat, Arc<Listening>>,
+    /// What is bound, by its number in `state`.
+    listening: HashMap<usize, Arc<Listening>>,
+    /// How many connections each listener may have, by its name.
+    quotas: HashMap<String, Arc<Quota>>,
     readiness: Readiness,
     last_reload: Option<LastReload>,
     started: Instant,
@@ -132,11 +135,12 @@ struct App {
     admin: Option<JoinHandle<()>>,
 }
 
-/// One address of one listener: what is bound, kept and closed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Seat {
+/// An address with new sockets, one for each worker.
+struct Bound {
     listener: String,
     address: SocketAddr,
+    number: usize,
+    sockets: Vec<TcpListener>,
 }
 
 impl App {
@@ -154,7 +158,7 @@ impl App {
             .as_ref()
             .map(|admin| Admin::bind(admin.address).map_err(|error| Error::bind("admin.address".to_owned(), error.address, error.source)));
         let admin = admin.transpose()?;
-        let bound = bind_new(&config, &HashMap::new())?;
+        let bound = bind_new(&config, &state, &HashMap::new())?;
 
         tell_of_passing_secrets(&config, None);
         let mut discovery = Discovery::default();
@@ -194,6 +198,7 @@ impl App {
             discovery,
             workers,
             listening: HashMap::new(),
+            quotas: HashMap::new(),
             readiness,
             last_reload: None,
             started: Instant::now(),
@@ -206,10 +211,11 @@ impl App {
     }
 
     /// Until a drain is over, or cut short.
-    async fn run(mut self, mut signals: Signals, mut watch: Option<Watch>) {
+    async fn run(mut self, mut signals: Signals, mut watch: Option<Watch>) -> Result<(), Error> {
         let mut upkeep = tokio::time::interval(Duration::from_secs(1));
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut phase = Phase::Serving;
+        let mut ended = Ok(());
         loop {
             let look = match phase {
                 Phase::Serving => None,
@@ -232,12 +238,18 @@ impl App {
                 _ = upkeep.tick() => {
                     self.state.registry.upkeep();
                     verbs::readmit(&self.current.load());
+                    self.listening.values().for_each(|listening| listening.look_back());
+                    if self.workers.standings().iter().all(|worker| !worker.up) {
+                        // Whoever watches over the process starts it again.
+                        ended = Err(Error::NoWorkers);
+                        break;
+                    }
                 }
                 () = at(look) => match phase {
                     Phase::Serving => {}
                     Phase::Announced { .. } => phase = self.drain(),
                     Phase::Draining { until } => {
-                        let open: usize = self.workers.connections().iter().sum();
+                        let open: usize = self.workers.standings().iter().map(|worker| worker.connections).sum();
                         if open == 0 {
                             info!("drained");
                             break;
@@ -257,6 +269,7 @@ impl App {
         if !self.access.close(LOG_CLOSE) {
             warn!("the last lines of the access log could not be written in time");
         }
+        ended
     }
 
     /// Load balancers in front are told first, and get their time to look elsewhere.
@@ -355,7 +368,7 @@ impl App {
     /// What can fail comes first, so that a refusal leaves nothing half done.
     async fn replace(&mut self, mut config: Config) -> Result<String, Error> {
         let changes = config::diff(&self.config, &config);
-        let bound = bind_new(&config, &self.listening)?;
+        let bound = bind_new(&config, &self.state, &self.listening)?;
         if config.log != self.config.log {
             self.access.reconfigure(&config.log).map_err(Error::system("`log.access_file` can not be written"))?;
             if let Some(log) = &self.log {
@@ -390,34 +403,44 @@ impl App {
         self.current.replace(table::build(&self.config, &self.state, Some(&self.current.load())));
     }
 
-    /// Serves what was bound, and lets limits follow the configuration.
-    fn listen(&mut self, bound: Vec<(Seat, Vec<TcpListener>)>) {
-        for (seat, sockets) in bound {
-            info!(listener = %seat.listener, address = %seat.address, "listening");
-            let listening = Arc::new(Listening {
-                number: self.state.listener(&seat.listener),
-                name: seat.listener.as_str().into(),
-                open: AtomicUsize::new(0),
-                most: AtomicUsize::new(usize::MAX),
-            });
-            self.workers.listen(&listening, sockets);
-            self.listening.insert(seat, listening);
-        }
+    /// Serves what was bound, and lets addresses and limits follow the configuration.
+    fn listen(&mut self, bound: Vec<Bound>) {
+        let mut before = std::mem::take(&mut self.quotas);
+        let kept: Vec<_> = self.config.listeners.iter().filter_map(|listener| before.remove_entry(&listener.name)).collect();
+        self.quotas.extend(kept);
         for listener in &self.config.listeners {
-            for (seat, listening) in &self.listening {
-                if seat.listener == listener.name {
-                    listening.most.store(listener.limits.connections, Ordering::Relaxed);
+            let seats: Vec<_> = seats(listener, &self.state).filter_map(|(number, _)| self.listening.get(&number)).collect();
+            // One that was only renamed goes on counting its connections.
+            let quota = match self.quotas.get(&listener.name) {
+                Some(quota) => quota.clone(),
+                None => seats.iter().find_map(|seat| before.remove(&*seat.owner().name)).unwrap_or_else(|| Arc::new(Quota::new(0))),
+            };
+            quota.set_most(listener.limits.connections);
+            for seat in seats {
+                let owner = seat.owner().name;
+                if *owner != *listener.name {
+                    info!(from = %owner, to = %listener.name, address = %seat.address, "an address goes to another listener");
                 }
+                seat.assign(Owner { name: listener.name.as_str().into(), quota: quota.clone() });
             }
+            self.quotas.insert(listener.name.clone(), quota);
+        }
+        for Bound { listener, address, number, sockets } in bound {
+            info!(%listener, %address, "listening");
+            let quota = self.quotas[&listener].clone();
+            let listening = Arc::new(Listening::new(number, address, Owner { name: listener.into(), quota }));
+            self.workers.listen(&listening, sockets);
+            self.listening.insert(number, listening);
         }
     }
 
     fn close_removed(&mut self) {
-        let wanted: Vec<Seat> = self.config.listeners.iter().flat_map(seats).collect();
-        self.listening.retain(|seat, listening| {
-            let keep = wanted.contains(seat);
+        let wanted: Vec<usize> =
+            self.config.listeners.iter().flat_map(|listener| seats(listener, &self.state)).map(|(number, _)| number).collect();
+        self.listening.retain(|number, listening| {
+            let keep = wanted.contains(number);
             if !keep {
-                info!(listener = %seat.listener, address = %seat.address, "no longer listening");
+                info!(listener = %listening.owner().name, address = %listening.address, "no longer listening");
                 self.workers.close(listening);
             }
             keep
@@ -434,8 +457,8 @@ impl App {
             config_file: self.file.clone(),
             generation: self.generation,
             last_reload: self.last_reload.clone(),
-            workers: (self.workers.connections().into_iter().enumerate())
-                .map(|(index, connections)| WorkerStatus { index, connections: connections as u64 })
+            workers: (self.workers.standings().into_iter().enumerate())
+                .map(|(index, worker)| WorkerStatus { index, up: worker.up, connections: worker.connections as u64 })
                 .collect(),
             listeners: (self.config.listeners.iter())
                 .map(|listener| ListenerStatus { name: listener.name.clone(), addresses: listener.addresses.clone() })
@@ -471,25 +494,25 @@ fn describe(error: &Error) -> String {
     text
 }
 
-/// Sockets for what `listening` does not have yet.
-fn bind_new(config: &Config, listening: &HashMap<Seat, Arc<Listening>>) -> Result<Vec<(Seat, Vec<TcpListener>)>, Error> {
-    let new = config.listeners.iter().flat_map(seats).filter(|seat| !listening.contains_key(seat));
-    new.map(|seat| {
-        // An address that moves from one listener to another is still bound by the first.
-        let bound = match listening.keys().find(|old| old.address == seat.address) {
-            Some(_) => listen::bind_beside(seat.address, config.server.workers),
-            None => listen::bind(seat.address, config.server.workers),
-        };
-        match bound {
-            Ok(sockets) => Ok((seat, sockets)),
-            Err(BindError { address, source }) => Err(Error::bind(format!("listen.{}.address", seat.listener), address, source)),
+/// Sockets for what `listening` does not have yet. An address that only moves from one listener to another keeps those it has.
+fn bind_new(config: &Config, state: &State, listening: &HashMap<usize, Arc<Listening>>) -> Result<Vec<Bound>, Error> {
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        for (number, address) in seats(listener, state).filter(|(number, _)| !listening.contains_key(number)) {
+            match listen::bind(address, config.server.workers) {
+                Ok(sockets) => bound.push(Bound { listener: listener.name.clone(), address, number, sockets }),
+                Err(BindError { address, source }) => {
+                    return Err(Error::bind(format!("listen.{}.address", listener.name), address, source));
+                }
+            }
         }
-    })
-    .collect()
+    }
+    Ok(bound)
 }
 
-fn seats(listener: &Listener) -> impl Iterator<Item = Seat> {
-    listener.addresses.iter().map(|address| Seat { listener: listener.name.clone(), address: *address })
+/// The addresses of a listener, each with its number.
+fn seats(listener: &Listener, state: &State) -> impl Iterator<Item = (usize, SocketAddr)> {
+    listener.addresses.iter().map(|address| (state.seat(&listener.name, *address), *address))
 }
 
 fn samples(table: &Table) -> Vec<BackendSample> {

@@ -59,6 +59,8 @@ pub struct LastReload {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     pub index: usize,
+    /// It serves; else it failed, and only a restart of the process brings it back.
+    pub up: bool,
     pub connections: u64,
 }
 

@@ -185,7 +185,7 @@ const LISTEN_LIMITS: &[Key] = &[
     key(
         "connections",
         Kind::Number { min: 1, max: 1_000_000, word: None },
-        "Connections open at once on this listener, over all workers.",
+        "Connections open at once on this listener, over all its addresses and all workers, exactly; more wait in the kernel's queue.",
         "50000",
     )
     .or("10000"),

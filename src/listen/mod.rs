@@ -34,17 +34,12 @@ pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindE
     probe.listen(1).map_err(failed)?;
     let bound = probe.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
     drop(probe);
-    bind_beside(bound, count)
-}
-
-/// The same on an address that this process listens on already: the new sockets take over before the old ones close.
-pub fn bind_beside(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     let listen = || -> io::Result<TcpListener> {
-        let socket = socket(address, true)?;
+        let socket = socket(bound, true)?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
     };
-    (0..count).map(|_| listen().map_err(|source| BindError { address, source })).collect()
+    (0..count).map(|_| listen().map_err(failed)).collect()
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {

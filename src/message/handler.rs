@@ -20,7 +20,7 @@ use crate::io::Io;
 /// One client connection, as far as an exchange may know it. Boxed in an `Rc` by the listener's protocol; idle ones should be small.
 #[derive(Debug)]
 pub struct Conn {
-    /// Position in the registry of listener names that `app` keeps; stable over reloads.
+    /// Where it came in: a position in the registry of addresses that listeners have; stable over reloads.
     pub listener: usize,
     /// Who connected: the socket's peer.
     pub peer: SocketAddr,

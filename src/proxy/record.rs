@@ -248,7 +248,7 @@ impl Exchange {
         let head = self.head.take();
         let Some(mut story) = self.story.take() else { return };
         if !story.complete {
-            story.failed(Failure::ClientGone);
+            story.failed(if std::thread::panicking() { Failure::Internal } else { Failure::ClientGone });
         }
         let total = story.arrived.elapsed();
         if story.queued_since.is_some() {

@@ -31,11 +31,14 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
         .collect();
     let mut listeners = Vec::new();
     for listener in &config.listeners {
-        let at = state.listener(&listener.name);
-        if listeners.len() <= at {
-            listeners.resize_with(at + 1, || None);
+        let built = Arc::new(build_listener(listener, config));
+        for address in &listener.addresses {
+            let at = state.seat(&listener.name, *address);
+            if listeners.len() <= at {
+                listeners.resize_with(at + 1, || None);
+            }
+            listeners[at] = Some(built.clone());
         }
-        listeners[at] = Some(Arc::new(build_listener(listener, config)));
     }
     let present: HashMap<&str, HashSet<SocketAddr>> =
         (pools.iter()).map(|pool| (&*pool.name, pool.set.members.iter().map(|member| member.backend.address).collect())).collect();

@@ -30,7 +30,7 @@ use crate::upstream::Queue;
 pub struct Table {
     /// Rises by one with every table.
     pub generation: u64,
-    /// By position in the registry of listener names; `None`: not in this configuration.
+    /// By position in the registry of addresses that listeners have; `None`: not in this configuration.
     pub listeners: Vec<Option<Arc<Listener>>>,
     pub routes: Vec<Arc<Route>>,
     pub pools: Vec<Arc<Pool>>,

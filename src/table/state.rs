@@ -26,8 +26,14 @@ const SECRET_BYTES: usize = 32;
 struct Inner {
     backends: HashMap<(String, SocketAddr), Arc<Backend>>,
     queues: HashMap<String, Arc<Queue>>,
-    listeners: Vec<Arc<str>>,
+    seats: Vec<Seat>,
     names: HashMap<Key, Resolution>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Seat {
+    listener: Option<String>,
+    address: SocketAddr,
 }
 
 impl State {
@@ -91,14 +97,16 @@ impl State {
         self.inner().queues.retain(|pool, _| keep(pool));
     }
 
-    /// The number of a listener's name, the same for as long as the process runs.
-    pub fn listener(&self, name: &str) -> usize {
+    /// The number of an address that a listener has, the same for as long as the process runs and whichever listener has it: so
+    /// connections follow an address to a listener of another name. Port 0 is another port each time, and so belongs to its name.
+    pub fn seat(&self, listener: &str, address: SocketAddr) -> usize {
+        let seat = Seat { listener: (address.port() == 0).then(|| listener.to_owned()), address };
         let mut inner = self.inner();
-        match inner.listeners.iter().position(|known| **known == *name) {
+        match inner.seats.iter().position(|known| *known == seat) {
             Some(at) => at,
             None => {
-                inner.listeners.push(name.into());
-                inner.listeners.len() - 1
+                inner.seats.push(seat);
+                inner.seats.len() - 1
             }
         }
     }

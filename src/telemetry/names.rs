@@ -56,6 +56,7 @@ metrics! {
     NAME_FAILURES = Counter "tidegate_discovery_failures_total", "Lookups of the name that failed, at least in part.";
 
     IN_FLIGHT = Gauge "tidegate_requests_in_flight", "Requests and tunnels under way, by worker.";
+    WORKER_UP = Gauge "tidegate_worker_up", "Whether this worker serves; 0: it failed, and only a restart of the process brings it back.";
     WORKER_CONNECTIONS = Gauge "tidegate_worker_connections", "Client connections open, by worker.";
     ACCEPTED = Counter "tidegate_connections_accepted_total", "Client connections accepted, by worker.";
     HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";

@@ -381,6 +381,7 @@ impl Drop for Queued<'_> {
 
 /// What is counted of a worker.
 pub struct WorkerSeries {
+    up: Gauge,
     accepted: Counter,
     handed_off: Counter,
     connections: Gauge,
@@ -390,12 +391,20 @@ pub struct WorkerSeries {
 impl WorkerSeries {
     pub(super) fn new(index: &str, exporter: &Exporter) -> WorkerSeries {
         let worker = [("worker", index)];
+        let up = exporter.gauge(names::WORKER_UP, &worker);
+        up.set(1.0);
         WorkerSeries {
+            up,
             accepted: exporter.counter(names::ACCEPTED, &worker),
             handed_off: exporter.counter(names::HANDED_OFF, &worker),
             connections: exporter.gauge(names::WORKER_CONNECTIONS, &worker),
             in_flight: exporter.gauge(names::IN_FLIGHT, &worker),
         }
+    }
+
+    /// It serves no more.
+    pub fn failed(&self) {
+        self.up.set(0.0);
     }
 
     pub fn local(self: &Arc<Self>) -> WorkerLocal {
