@@ -167,3 +167,206 @@ fn all_dead_is_one_502() {
     assert_eq!(proxy.get("/dead").status(), 502);
     assert_eq!(proxy.access("/dead")["reason"], "connect_refused");
 }
+
+/// Every word that `algorithm =` takes, in the order of the reference.
+const WORDS: [&str; 12] = [
+    "round_robin",
+    "weighted_round_robin",
+    "random",
+    "p2c",
+    "least_connections",
+    "least_time",
+    "peak_ewma",
+    "ip_hash",
+    "consistent_hash",
+    "maglev",
+    "rendezvous",
+    "first",
+];
+
+const HASHING: [&str; 3] = ["consistent_hash", "maglev", "rendezvous"];
+
+#[test]
+fn every_algorithm_is_here() {
+    assert_eq!(WORDS, tidegate::config::model::Algorithm::WORDS);
+}
+
+/// The name of who answered one request with these fields, on a connection of its own.
+fn asked(proxy: &Proxy, target: &str, fields: &str) -> String {
+    let mut client = proxy.connect();
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n"));
+    let answer = client.answer();
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    answer.text()
+}
+
+#[test]
+fn the_algorithm_line_of_a_running_proxy_takes_every_word() {
+    let backends = three();
+    let addresses = backends.each_ref().map(Counting::address);
+    // Weights, hash, slow start and a backup stay in the file whatever the line says.
+    let more = "hash = { on = \"uri\", bound = 1.25 }\nslow_start = \"10s\"";
+    let site = Site::new().weighted(addresses.into_iter().zip([3, 1, 1])).pool(more);
+    let proxy = site.clone().algorithm("p2c").start();
+    for word in WORDS.into_iter().chain(["p2c"]) {
+        proxy.edit(&site.clone().algorithm(word));
+        until("the algorithm to change", || proxy.admin("GET", "/api/status").text().contains(&format!("\"{word}\"")).then_some(()));
+        assert_eq!(turns(&proxy, 20).len(), 20, "{word}");
+    }
+}
+
+#[test]
+fn all_but_first_and_hashing_use_every_backend() {
+    for word in WORDS.into_iter().filter(|word| !["first", "ip_hash", "consistent_hash", "maglev", "rendezvous"].contains(word)) {
+        let backends = three();
+        let proxy = Site::to(backends.each_ref().map(Counting::address)).algorithm(word).start();
+        let [a, b, c] = count(&turns(&proxy, 200));
+        // Where time is measured the quickest of three alike may get nearly all; a probe or two goes to the others.
+        assert!(a > 0 && b > 0 && c > 0 || ["least_time", "peak_ewma"].contains(&word), "{word}: {a} {b} {c}");
+        assert_eq!(a + b + c, 200);
+    }
+}
+
+#[test]
+fn hashing_keeps_a_value_on_its_backend() {
+    for word in HASHING {
+        for (on, key) in [
+            ("uri", None),
+            ("path", None),
+            ("header:x-user", Some("X-User: ")),
+            ("cookie:session", Some("Cookie: a=b; session=")),
+            ("query:user", None),
+        ] {
+            let backends = three();
+            let site = Site::to(backends.each_ref().map(Counting::address)).algorithm(word).pool(&format!("hash = {{ on = \"{on}\" }}"));
+            let proxy = site.start();
+            let ask = |value: usize| match key {
+                Some(field) => asked(&proxy, "/", &format!("{field}user{value}\r\n")),
+                None if on == "query:user" => asked(&proxy, &format!("/{}?x=1&user=u{value}", another(value)), ""),
+                None if on == "path" => asked(&proxy, &format!("/p{value}?{}", another(value)), ""),
+                None => asked(&proxy, &format!("/p?{value}"), ""),
+            };
+            let names: Vec<String> = (0..30).map(ask).collect();
+            assert!(count(&names.concat()).iter().all(|count| *count > 0), "{word} on {on}: {names:?}");
+            assert_eq!((0..30).map(ask).collect::<Vec<_>>(), names, "{word} on {on}");
+        }
+    }
+}
+
+/// Something else at each call, to vary what must not count.
+fn another(value: usize) -> usize {
+    static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * 100 + value
+}
+
+#[test]
+fn what_cannot_be_hashed_is_spread() {
+    let backends = three();
+    let proxy = Site::to(backends.each_ref().map(Counting::address)).algorithm("maglev").pool("hash = { on = \"header:x-user\" }").start();
+    assert!(count(&turns(&proxy, 60)).iter().all(|count| *count > 5));
+}
+
+#[test]
+fn ip_hash_goes_by_the_address_that_can_be_trusted() {
+    let backends = three();
+    let site = Site::to(backends.each_ref().map(Counting::address)).algorithm("ip_hash");
+    let proxy = site.clone().listen("trusted_proxies = [\"127.0.0.0/8\"]").start();
+    let from = |client: usize| asked(&proxy, "/", &format!("X-Forwarded-For: 192.0.2.{client}\r\n"));
+    let names: Vec<String> = (0..30).map(from).collect();
+    assert!(count(&names.concat()).iter().all(|count| *count > 0), "{names:?}");
+    assert_eq!((0..30).map(from).collect::<Vec<_>>(), names);
+
+    drop(proxy);
+    let proxy = site.start();
+    let claimed: Vec<String> = (0..30).map(|client| asked(&proxy, "/", &format!("X-Forwarded-For: 192.0.2.{client}\r\n"))).collect();
+    assert!(claimed.iter().all(|name| *name == claimed[0]), "nobody is believed: all are one client: {claimed:?}");
+}
+
+#[test]
+fn a_dead_backend_moves_no_key_of_the_others() {
+    for word in HASHING {
+        let (a, b, place) = (Counting::start("a"), Counting::start("b"), free_address());
+        let proxy = Site::to([a.address(), b.address(), place]).algorithm(word).start();
+        let third = Counting::on(place, "c");
+        let names: Vec<String> = (0..30).map(|n| asked(&proxy, &format!("/{n}"), "")).collect();
+        drop(third);
+        for (n, before) in names.iter().enumerate() {
+            let now = asked(&proxy, &format!("/{n}"), "");
+            assert!(if before == "c" { now != "c" } else { now == *before }, "{word}: {before} became {now}");
+        }
+    }
+}
+
+#[test]
+fn first_fills_the_first() {
+    let backends = three();
+    let proxy = Site::to(backends.each_ref().map(Counting::address)).algorithm("first").start();
+    assert_eq!(turns(&proxy, 20), "a".repeat(20));
+    drop(backends.into_iter().next());
+}
+
+#[test]
+fn a_bound_takes_a_hot_key_elsewhere() {
+    for word in HASHING {
+        let backends: Vec<Backend> = (0..3).map(|_| Backend::bind()).collect();
+        let site = Site::to(backends.iter().map(Backend::address)).algorithm(word).pool("hash = { bound = 1.5 }");
+        let proxy = site.start();
+        let mut held = Vec::new();
+        for n in 1..=12 {
+            held.push(Held::open(&proxy, &backends));
+            let most = (1.5 * f64::from(n) / 3.0).ceil() as usize;
+            assert!(loads(&held).iter().all(|load| *load <= most), "{word} after {n}: {:?}", loads(&held));
+        }
+    }
+}
+
+/// Answers that take time, or say that something is wrong, are held against a backend.
+#[test]
+fn a_backend_that_fails_fast_gets_less_where_time_is_measured() {
+    for word in ["least_time", "peak_ewma"] {
+        let (good, failing) = (Backend::bind(), Backend::bind());
+        let proxy = Site::to([good.address(), failing.address()]).algorithm(word).start();
+        let backends = [good, failing];
+        let mut failed = 0;
+        for _ in 0..120 {
+            let Held { at, mut client, mut upstream } = Held::open(&proxy, &backends);
+            let status = ["200 OK", "503 Service Unavailable"][at];
+            upstream.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+            client.answer();
+            upstream.end();
+            failed += at;
+        }
+        assert!(failed < 20, "{word}: {failed} of 120");
+    }
+}
+
+#[test]
+fn backups_serve_when_nobody_else_can() {
+    for word in WORDS {
+        let (a, place, backup) = (Counting::start("a"), free_address(), Counting::start("c"));
+        let list = |first: &str| format!("[\"{first}\", {{ address = \"{}\", backup = true }}]", backup.address());
+        let with = |first: &str| {
+            Site::new().with(&format!("[pool.app]\nalgorithm = \"{word}\"\nbackends = {}\n[[route]]\npool = \"app\"", list(first)))
+        };
+        let proxy = with(&a.address().to_string()).start();
+        assert_eq!(turns(&proxy, 10), "a".repeat(10), "{word}");
+        let proxy = with(&place.to_string()).start();
+        assert_eq!(turns(&proxy, 10), "c".repeat(10), "{word}: the other is dead");
+    }
+}
+
+#[test]
+fn a_backend_that_joins_begins_slowly() {
+    let backends = three();
+    let [a, b, c] = backends.each_ref().map(Counting::address);
+    for word in ["round_robin", "p2c", "least_connections", "maglev"] {
+        let site = Site::to([a, b]).algorithm(word).pool("slow_start = \"1h\"");
+        let proxy = site.start();
+        let ask = |n: usize| asked(&proxy, &format!("/{n}"), "");
+        assert_eq!((0..20).map(ask).collect::<String>().matches('c').count(), 0);
+        proxy.edit(&site.clone().backends([a, b, c]));
+        until("the third to be there", || proxy.admin("GET", "/api/status").text().contains(&c.to_string()).then_some(()));
+        let joined = (0..300).map(ask).collect::<String>().matches('c').count();
+        assert!((1..30).contains(&joined), "{word}: {joined} of 300, where the whole share is 100");
+    }
+}

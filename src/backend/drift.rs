@@ -3,11 +3,10 @@
 //! It belongs to the backend and not to the configuration: a reload keeps it, a reload that touches this backend's entry
 //! ends it, and it goes with the backend. A weight takes effect through the next table; a drain at once.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Backend;
+use super::{Backend, millis};
 
 /// In place of a weight, which is a million at most: the file's.
 const OF_THE_FILE: u32 = u32::MAX;
@@ -51,6 +50,7 @@ impl Backend {
     pub fn undrain(&self) -> bool {
         let was = self.drift.sessions_until.swap(0, Ordering::Relaxed) != 0;
         self.drain(self.is_ejected_by_hand());
+        self.ramp_if(was);
         was
     }
 
@@ -65,7 +65,15 @@ impl Backend {
     pub fn readmit_by_hand(&self) -> bool {
         let was = self.drift.out_until.swap(0, Ordering::Relaxed) != 0;
         self.drain(self.is_drained_by_hand());
+        self.ramp_if(was);
         was
+    }
+
+    /// Who comes back has grown cold.
+    fn ramp_if(&self, was_out: bool) {
+        if was_out && self.is_available() {
+            self.ramp_from_now();
+        }
     }
 
     pub fn is_ejected_by_hand(&self) -> bool {
@@ -96,12 +104,6 @@ impl Backend {
             until => until <= millis(now),
         }
     }
-}
-
-/// A moment as a number that fits into an atomic; never 0.
-fn millis(moment: Instant) -> u64 {
-    static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-    1 + moment.saturating_duration_since(*EPOCH).as_millis() as u64
 }
 
 #[cfg(test)]

@@ -4,23 +4,59 @@
 //! `table`, so it survives every reload for as long as the configuration names it.
 
 mod drift;
+pub mod latency;
+pub mod ramp;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use latency::Latency;
+use ramp::{LastRamp, Ramp};
 
 /// Identity and live state. Shared by all workers; every field is its own atomic, none guards another.
 #[derive(Debug)]
 pub struct Backend {
     pub address: SocketAddr,
+    /// XXH3 of the address as text: what hashing knows of it. The same in every process, on every machine.
+    pub identity: u64,
     in_flight: AtomicU32,
     /// Told not to take new requests: removed from the configuration, or drained by hand.
     draining: AtomicBool,
     drift: drift::Drift,
+    ramp: Ramp,
+    latency: Latency,
+    crew: Arc<Crew>,
+}
+
+/// The backends of one pool, as far as each has to be seen beside the others.
+#[derive(Debug, Default)]
+pub struct Crew {
+    last_ramp: LastRamp,
+    /// What is usual among them.
+    latency: Latency,
 }
 
 impl Backend {
+    /// One that is alone in its pool.
     pub fn new(address: SocketAddr) -> Backend {
-        Backend { address, in_flight: AtomicU32::new(0), draining: AtomicBool::new(false), drift: drift::Drift::default() }
+        Backend::with(address, Arc::default())
+    }
+
+    pub fn with(address: SocketAddr, crew: Arc<Crew>) -> Backend {
+        Backend {
+            address,
+            identity: xxh3_64(address.to_string().as_bytes()),
+            in_flight: AtomicU32::new(0),
+            draining: AtomicBool::new(false),
+            drift: drift::Drift::default(),
+            ramp: Ramp::default(),
+            latency: Latency::default(),
+            crew,
+        }
     }
 
     /// Whether balancers may pick it.
@@ -53,4 +89,56 @@ impl Backend {
     pub fn end(&self) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
+
+    /// It has joined a pool that was at work, or has come back: where the pool has a slow start, it begins now.
+    pub fn ramp_from_now(&self) {
+        self.ramp_from(Instant::now());
+    }
+
+    pub fn ramp_from(&self, now: Instant) {
+        self.ramp.start(now);
+        self.crew.last_ramp.start(now);
+    }
+
+    /// How much of its share it may take, in 1,024ths; `duration`: the pool's slow start.
+    pub fn ramp(&self, now: Instant, duration: Duration) -> u32 {
+        self.ramp.share(now, duration)
+    }
+
+    pub fn crew(&self) -> &Arc<Crew> {
+        &self.crew
+    }
+
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// It has answered, `took` after the request.
+    pub fn answered(&self, now: Instant, took: Duration) {
+        self.latency.answered(now, took, &self.crew.latency);
+    }
+
+    /// It has failed, or its answer says that it has.
+    pub fn failed(&self, now: Instant, took: Duration) {
+        self.latency.failed(now, took, &self.crew.latency);
+    }
+}
+
+impl Crew {
+    /// Whether one of them may be ramping; `duration`: the pool's slow start.
+    #[inline]
+    pub fn is_ramping(&self, now: Instant, duration: Duration) -> bool {
+        self.last_ramp.runs(now, duration)
+    }
+
+    /// What is usual among them: `usual_mean`, `usual_peak`.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+}
+
+/// A moment as a number that fits into an atomic; never 0, which stands for "never".
+fn millis(now: Instant) -> u64 {
+    static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+    1 + now.saturating_duration_since(*EPOCH).as_millis() as u64
 }

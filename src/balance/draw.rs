@@ -1,5 +1,37 @@
 //! Drawing by weight: in constant time from a table, or exactly from whoever is left.
 
+use super::Set;
+use super::candidates::Candidates;
+
+/// Draws from the table before those that are left are counted one by one: enough for all but pools that are mostly out, or have
+/// one member that outweighs the rest.
+const TABLE_DRAWS: usize = 6;
+
+/// Draws candidates by weight.
+pub(super) struct Weighted {
+    /// Over all members. A draw that may not be picked is drawn again, which leaves the shares of the others as they are.
+    table: Draw,
+}
+
+impl Weighted {
+    pub(super) fn of(set: &Set) -> Weighted {
+        Weighted { table: Draw::of(set.members.iter().map(|member| u64::from(member.weight))) }
+    }
+
+    pub(super) fn draw(&self, candidates: &Candidates<'_>, random: &mut fastrand::Rng, other_than: Option<usize>) -> Option<usize> {
+        let may = |index: usize| Some(index) != other_than && candidates.may(index);
+        for _ in 0..TABLE_DRAWS {
+            match self.table.draw(random) {
+                Some(index) if may(index) => return Some(index),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+        let left = (0..candidates.len()).filter(|index| may(*index));
+        draw_from(left.map(|index| (index, candidates.member(index).weight)), random)
+    }
+}
+
 /// Draws an index with a chance in proportion to its weight, in constant time: an alias table, built by Vose's method in whole
 /// numbers, so that no share is rounded (Vose, "A Linear Algorithm for Generating Random Numbers with a Given Distribution", 1991).
 #[derive(Debug)]

@@ -110,7 +110,7 @@ fn smooth(turns: &[u64], open: u64) -> Box<[u32]> {
     slots.into()
 }
 
-fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+pub(super) fn greatest_common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_cycle_too_long_to_write_down_is_whole_turns_and_a_few_open_ones() {
-        let member = |weight| Member { backend: Arc::new(Backend::new(([127, 0, 0, 1], 80).into())), weight, max_requests: None };
-        let turns = Turns::of(&Set { members: [1_000_000, 999_999, 1].map(member).into() });
+        let member = |weight| Member { weight, ..Member::plain(Arc::new(Backend::new(([127, 0, 0, 1], 80).into()))) };
+        let turns = Turns::of(&Set::new([1_000_000, 999_999, 1].map(member)));
         let count = |index| turns.slots.iter().filter(|slot| **slot == index).count();
         assert_eq!(turns.slots.len(), 65_536);
         // Of 65,536 turns the shares are 32,768, 32,767.97 and 0.03.

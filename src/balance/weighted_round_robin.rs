@@ -1,7 +1,9 @@
 //! Smooth weighted round robin: turns in proportion to the weights and never bunched; 5, 1, 1 gives a a b a c a a.
 //!
 //! How that is done without a lock, what happens to turns of backends that are out and what becomes of huge weights is told in `turns`.
+//! A backend in slow start declines its turn unless its ramp admits the request; the next one takes it.
 
+use super::candidates::Candidates;
 use super::draw::draw_from;
 use super::turns::Turns;
 use super::{Balancer, Hint, Set};
@@ -17,9 +19,8 @@ impl WeightedRoundRobin {
 }
 
 impl Balancer for WeightedRoundRobin {
-    fn pick(&self, set: &Set, hint: &mut Hint<'_>) -> Option<usize> {
-        let tried = hint.tried;
-        let turn = self.turns.next(hint.random, |index| set.is_eligible(index, tried));
-        turn.or_else(|| draw_from(set.eligible(tried).map(|index| (index, set.members[index].weight)), hint.random))
+    fn choose(&self, candidates: &Candidates<'_>, hint: &mut Hint<'_>) -> Option<usize> {
+        let turn = self.turns.next(hint.random, |index| candidates.may(index));
+        turn.or_else(|| draw_from(candidates.iter().map(|index| (index, candidates.member(index).weight)), hint.random))
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::model::{
-    Action, Admin, BackendSpec, Config, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Queue, Retry, Route,
+    Action, Admin, BackendSpec, Config, Hashing, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Queue, Retry, Route,
     RouteTimeouts, Secret, Server, Sticky,
 };
 use super::value::Size;
@@ -183,12 +183,15 @@ fn listener(listener: &Listener) -> Thing {
 }
 
 fn pool(pool: &Pool) -> Thing {
-    let Pool { name, algorithm, backends, sticky, timeout, idle_connections, retry, queue } = pool;
+    let Pool { name, algorithm, hash: Hashing { on: hash_on, bound }, slow_start, backends, sticky, timeout, idle_connections, retry, queue } = pool;
     let PoolTimeouts { connect, first_byte, stall, tunnel, idle, total } = timeout;
     let Retry { tries, on, budget_percent, try_timeout, backoff } = retry;
     let on: Vec<&str> = on.iter().map(|reason| reason.as_str()).collect();
     let keys = vec![
         ("algorithm", algorithm.as_str().to_owned()),
+        ("hash.on", hash_on.to_string()),
+        ("hash.bound", bound.map_or("none".to_owned(), |bound| bound.to_string())),
+        ("slow_start", time_or_none(*slow_start)),
         ("timeout.connect", time(*connect)),
         ("timeout.first_byte", time(*first_byte)),
         ("timeout.stall", time(*stall)),
@@ -205,9 +208,10 @@ fn pool(pool: &Pool) -> Thing {
     ];
     let mut thing = thing(format!("pool {name}"), keys);
     thing.keys.extend(self::sticky(sticky.as_ref()));
-    let backend = |BackendSpec { address, weight, max_requests }: &BackendSpec| {
+    let backend = |BackendSpec { address, weight, max_requests, backup }: &BackendSpec| {
         let most = max_requests.map(|most| format!(", max_requests {most}")).unwrap_or_default();
-        Key::shown(format!("backend {address}"), format!("weight {weight}{most}"))
+        let backup = if *backup { ", backup" } else { "" };
+        Key::shown(format!("backend {address}"), format!("weight {weight}{most}{backup}"))
     };
     thing.keys.extend(backends.iter().map(backend));
     thing

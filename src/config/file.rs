@@ -90,6 +90,8 @@ impl<'a> File<'a> {
                 (DeValue::Integer(number), Kind::Duration { .. }) => mistake.help(format!("write \"{number}s\" or \"{number}ms\"")),
                 (DeValue::Integer(number), Kind::Size { .. }) => mistake.help(format!("write \"{number}B\" or \"{number}KiB\"")),
                 (DeValue::String(text), Kind::Number { .. }) if text.parse::<i64>().is_ok() => mistake.help("write it without the quotes"),
+                (DeValue::String(text), Kind::Decimal { .. }) if text.parse::<f64>().is_ok() => mistake.help("write it without the quotes"),
+                (DeValue::String(text), Kind::Flag) if text == "true" || text == "false" => mistake.help("write it without the quotes"),
                 _ => mistake,
             },
         );
@@ -205,7 +207,7 @@ impl<'a> Section<'a> {
     }
 
     /// The same, with the key's default in place of what is absent or wrong.
-    fn parsed_or_default<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, Mistake>) -> T {
+    pub fn parsed_or_default<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, Mistake>) -> T {
         let written = self.parsed(name, &parse).map(|written| written.value);
         written.unwrap_or_else(|| match self.key(name).default.map(parse) {
             Some(Ok(value)) => value,
@@ -321,6 +323,60 @@ impl<'a> Section<'a> {
     /// A number whose key has a default and no word.
     pub fn number(&self, name: &str) -> Written<i64> {
         self.number_or_word(name).expect("a number without a word has a default")
+    }
+
+    /// A number with or without a fraction, within the bounds of its key; `None`: it is absent or wrong.
+    pub fn decimal(&self, name: &str) -> Option<f64> {
+        let kind = &self.key(name).kind;
+        let Kind::Decimal { min, max } = kind else { panic!("`{name}` is not a decimal number") };
+        let written = self.value(name)?;
+        let (text, value) = match written.get_ref() {
+            DeValue::Float(number) => (number.as_str().to_owned(), number.as_str().parse().ok()),
+            DeValue::Integer(number) => {
+                (number.as_str().to_owned(), i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64))
+            }
+            // As with whole numbers, those from the environment.
+            DeValue::String(text) if text.contains("${") => {
+                let text = self.file.string(written, kind)?.value;
+                let value = text.parse().ok();
+                (text, value)
+            }
+            _ => {
+                self.file.wrong_type(written, kind);
+                return None;
+            }
+        };
+        let inside = value.filter(|value: &f64| (*min..=*max).contains(value));
+        if inside.is_none() {
+            let mistake = Mistake::new(format!("`{name}` cannot be {text}")).help(format!("it wants {}", expected(kind)));
+            self.file.mistake(written.span(), mistake);
+        }
+        inside
+    }
+
+    /// A boolean whose key has a default.
+    pub fn flag(&self, name: &str) -> bool {
+        let key = self.key(name);
+        let default = key.default == Some("true");
+        match self.value(name) {
+            None => default,
+            Some(written) => match written.get_ref() {
+                DeValue::Boolean(value) => *value,
+                DeValue::String(text) if text.contains("${") => match self.file.string(written, &key.kind) {
+                    Some(text) if text.value == "true" || text.value == "false" => text.value == "true",
+                    Some(text) => {
+                        let mistake = Mistake::new(format!("`{name}` cannot be {}", text.value.escape_debug()));
+                        self.file.mistake(text.span, mistake.help("it wants true or false"));
+                        default
+                    }
+                    None => default,
+                },
+                _ => {
+                    self.file.wrong_type(written, &key.kind);
+                    default
+                }
+            },
+        }
     }
 
     pub fn address_or_default(&self, name: &str) -> SocketAddr {
@@ -505,6 +561,8 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Number { min, max, word: None } => format!("a whole number from {min} to {max}"),
         Kind::Number { min, max, word: Some(word) } => format!("a whole number from {min} to {max}, or \"{word}\""),
         Kind::Share => "a share in quotes such as \"20%\"".to_owned(),
+        Kind::Decimal { min, max } => format!("a number from {min} to {max}"),
+        Kind::Flag => "true or false".to_owned(),
         Kind::Address => "an address in quotes such as \"127.0.0.1:8080\"".to_owned(),
         Kind::Network => "a network in quotes such as \"10.0.0.0/8\"".to_owned(),
         Kind::Many(each) => format!("{}, or a list", expected(each)),

@@ -45,6 +45,13 @@ pub enum Kind {
     },
     /// A share in whole per cent.
     Share,
+    /// A number that may have a fraction.
+    Decimal {
+        min: f64,
+        max: f64,
+    },
+    /// `true` or `false`.
+    Flag,
     Address,
     Network,
     /// One or a list of them.
@@ -196,19 +203,37 @@ const POOL: &[Key] = &[
         "algorithm",
         Kind::Word {
             words: Algorithm::WORDS,
-            later: &["random", "least_time", "peak_ewma", "ip_hash", "consistent_hash", "maglev", "rendezvous", "first"],
+            later: &[],
         },
-        "How a backend is picked. `round_robin`: equal turns, weights ignored. `weighted_round_robin`: turns by weight, smoothly. `p2c`: of two \
-         drawn at random, the one with fewer requests in flight for its weight. `least_connections`: of all, the one with the fewest.",
+        "How a backend is picked. `round_robin`: equal turns, weights ignored. `weighted_round_robin`: turns by weight, smoothly. `random`: a \
+         draw by weight. `p2c`: of two drawn at random, the one with fewer requests in flight for its weight. `least_connections`: of all, the \
+         one with the fewest. `least_time`: of all, the one that would answer soonest by its average time to the first byte and its queue. \
+         `peak_ewma`: of two drawn, the one that would, judged by an average that remembers peaks. `consistent_hash` (a ketama ring), \
+         `maglev` and `rendezvous`: always the same one for the same `hash.on`. `ip_hash`: for the same client address. `first`: in order, \
+         each until it is full.",
         "\"least_connections\"",
     )
     .or("p2c"),
     key(
         "backends",
         Kind::Entries(BACKEND),
-        "Required. The servers: `\"address:port\"`, or a table where one has a weight, or is found by a DNS name.",
+        "Required. The servers: `\"address:port\"`, or a table where one has a weight, is a backup, or is found by a DNS name.",
         "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 3 }]",
     ),
+    key(
+        "hash",
+        Kind::Table(HASH),
+        "What decides under `consistent_hash`, `maglev` and `rendezvous`, and how far; under `ip_hash`, how far. The others ignore it.",
+        "{ on = \"header:x-user\", bound = 1.25 }",
+    ),
+    key(
+        "slow_start",
+        TIME_OR_NONE,
+        "How long a backend that joins a pool at work, or comes back, takes to its full share; it begins with a tenth of it. Under every \
+         algorithm. Not when all backends of a pool are new.",
+        "\"30s\"",
+    )
+    .or("none"),
     key(
         "protocol",
         Kind::Word { words: &["http1"], later: &["http2"] },
@@ -232,8 +257,6 @@ const POOL: &[Key] = &[
     )
     .or("256"),
     later("tls", "TLS to the backends."),
-    later("hash", "What the hashing algorithms hash."),
-    later("slow_start", "Less traffic at first for a backend that is new or back."),
     later("health", "Active health checks."),
     later("eject", "Backends that answer badly are left out for a while."),
     key(
@@ -282,7 +305,25 @@ const BACKEND: &[Key] = &[
         "200",
     )
     .or("0"),
-    later("backup", "Used only when all others are out."),
+    key("backup", Kind::Flag, "Used only when none of the others that are no backups can be.", "true").or("false"),
+];
+
+const HASH: &[Key] = &[
+    key(
+        "on",
+        Kind::Text,
+        "What of the request is hashed: `uri` (path and query as they came), `path`, `client_ip`, `header:NAME`, `cookie:NAME` or \
+         `query:NAME`. A request without that header, cookie or parameter, or with an empty one, goes to any backend by weight.",
+        "\"cookie:session\"",
+    )
+    .or("uri"),
+    key(
+        "bound",
+        Kind::Decimal { min: 1.0, max: 100.0 },
+        "A backend with more than this many times its share of the pool's requests in flight takes no more; they go to the next in their \
+         key's order. Left out: no bound. To know the load, every backend of the pool is looked at for every request.",
+        "1.25",
+    ),
 ];
 
 const RETRY: &[Key] = &[

@@ -100,6 +100,10 @@ pub struct ListenLimits {
 pub struct Pool {
     pub name: String,
     pub algorithm: Algorithm,
+    /// What the hashing algorithms go by.
+    pub hash: Hashing,
+    /// How long a backend that joins or comes back takes to its full share; `None`: no time.
+    pub slow_start: Option<Duration>,
     /// At least one; addresses and names are unique.
     pub backends: Vec<BackendSpec>,
     /// `None`: sessions are not sticky.
@@ -119,6 +123,8 @@ pub struct BackendSpec {
     pub weight: u32,
     /// At most so many requests in flight, over all workers; `None`: as many as come.
     pub max_requests: Option<NonZeroU32>,
+    /// Used only when no other is there.
+    pub backup: bool,
 }
 
 /// When a request is tried once more.
@@ -237,8 +243,75 @@ words! {
     Algorithm {
         RoundRobin = "round_robin",
         WeightedRoundRobin = "weighted_round_robin",
+        Random = "random",
         P2c = "p2c",
         LeastConnections = "least_connections",
+        LeastTime = "least_time",
+        PeakEwma = "peak_ewma",
+        IpHash = "ip_hash",
+        ConsistentHash = "consistent_hash",
+        Maglev = "maglev",
+        Rendezvous = "rendezvous",
+        First = "first",
+    }
+}
+
+impl Algorithm {
+    /// Whether something of the request decides, and not chance or load.
+    pub fn hashes(self) -> bool {
+        matches!(self, Algorithm::IpHash | Algorithm::ConsistentHash | Algorithm::Maglev | Algorithm::Rendezvous)
+    }
+
+    /// Whether it goes by how long backends take to answer.
+    pub fn measures(self) -> bool {
+        matches!(self, Algorithm::LeastTime | Algorithm::PeakEwma)
+    }
+
+    /// Whether a weight above 1 means something to it.
+    pub fn heeds_weights(self) -> bool {
+        !matches!(self, Algorithm::RoundRobin | Algorithm::First)
+    }
+}
+
+/// Points on the ring of `consistent_hash` for each unit of weight, and how many there may be: a point takes 8 bytes, so a pool's
+/// ring is 32 MiB at most.
+pub const RING_POINTS_PER_WEIGHT: u64 = 160;
+pub const RING_POINTS_MAX: u64 = 1 << 22;
+
+/// Slots in the table of `maglev`; prime, so that every step from slot to slot reaches all.
+pub const MAGLEV_SLOTS: usize = 65_537;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hashing {
+    pub on: HashOn,
+    /// How many times its share of the load a backend may carry, 1 or more; `None`: any load.
+    pub bound: Option<f64>,
+}
+
+/// What of a request the hashing algorithms hash; `ip_hash` always takes the client's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashOn {
+    /// Path and query as they came.
+    Uri,
+    Path,
+    ClientIp,
+    /// A valid field name, in lower case.
+    Header(String),
+    Cookie(String),
+    Query(String),
+}
+
+/// As the file has it.
+impl fmt::Display for HashOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HashOn::Uri => f.write_str("uri"),
+            HashOn::Path => f.write_str("path"),
+            HashOn::ClientIp => f.write_str("client_ip"),
+            HashOn::Header(name) => write!(f, "header:{name}"),
+            HashOn::Cookie(name) => write!(f, "cookie:{name}"),
+            HashOn::Query(name) => write!(f, "query:{name}"),
+        }
     }
 }
 

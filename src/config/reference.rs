@@ -41,6 +41,7 @@ fn table(page: &mut String, top: &'static Key) {
         let name = if place.is_empty() { key.name.to_owned() } else { format!("{place}.{}", key.name) };
         let default = match (key.default, key.kind) {
             (Some(default), Kind::Number { .. }) if default.parse::<i64>().is_ok() => format!("`{default}`"),
+            (Some(default), Kind::Flag) => format!("`{default}`"),
             (Some(default), _) => format!("`\"{default}\"`"),
             (None, _) => String::new(),
         };

@@ -38,6 +38,7 @@ fn property(key: &Key) -> Map<String, Value> {
 fn default_value(kind: &Kind, default: &str) -> Value {
     match (kind, default.parse::<i64>()) {
         (Kind::Number { .. }, Ok(number)) => json!(number),
+        (Kind::Flag, _) => json!(default == "true"),
         _ => json!(default),
     }
 }
@@ -58,6 +59,10 @@ fn kind(kind: &Kind) -> Map<String, Value> {
             forms.extend(word.map(|word| json!({ "const": word })));
             json!({ "anyOf": forms })
         }
+        Kind::Decimal { min, max } => json!({
+            "anyOf": [{ "type": "number", "minimum": min, "maximum": max }, { "type": "string", "pattern": VARIABLE }]
+        }),
+        Kind::Flag => json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": VARIABLE }] }),
         Kind::Many(each) => {
             let each = self::kind(each);
             json!({ "anyOf": [each.clone(), { "type": "array", "minItems": 1, "items": each }] })

@@ -5,7 +5,10 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::model::{Action, Algorithm, BackendAddress, Config, HostPattern, PathPattern, Pool, Route, Specificity};
+use super::model::{
+    Action, Algorithm, BackendAddress, Config, HashOn, HostPattern, MAGLEV_SLOTS, PathPattern, Pool, RING_POINTS_MAX,
+    RING_POINTS_PER_WEIGHT, Route, Specificity,
+};
 use super::read::{BackendPlaces, Places, PoolPlaces};
 use super::report::{Problem, Span};
 use super::suggest;
@@ -14,8 +17,11 @@ use super::suggest;
 pub(super) fn validate(config: &mut Config, places: &Places) -> Vec<Problem> {
     let mut problems = Vec::new();
     addresses(config, places, &mut problems);
-    config.pools.iter().zip(&places.pools).for_each(|(pool, places)| backends(pool, places, &mut problems));
-    config.pools.iter().zip(&places.pools).for_each(|(pool, places)| queue(pool, places, &mut problems));
+    for (pool, places) in config.pools.iter().zip(&places.pools) {
+        backends(pool, places, &mut problems);
+        hashing(pool, places, &mut problems);
+        queue(pool, places, &mut problems);
+    }
     loops(config, places, &mut problems);
     references(config, places, &mut problems);
     strip_prefixes(config, places, &mut problems);
@@ -62,14 +68,83 @@ fn backends(pool: &Pool, places: &PoolPlaces, problems: &mut Vec<Problem>) {
         problems.push(problem.help("a backend of weight 0 takes no new requests; give at least one a weight of 1 or more"));
     }
     let uneven = pool.backends.iter().zip(&places.backends).find(|(backend, _)| backend.weight > 1);
-    if let (Algorithm::RoundRobin, Some((_, BackendPlaces { weight: Some(weight), .. }))) = (pool.algorithm, uneven) {
-        let problem = Problem::warning(weight.clone(), "`round_robin` ignores weights");
-        let problem = match &places.algorithm {
-            Some(algorithm) => problem.also(algorithm.clone(), "the algorithm is chosen here"),
-            None => problem,
-        };
-        problems.push(problem.help("`algorithm = \"weighted_round_robin\"` gives turns by weight"));
+    if let (false, Some((_, BackendPlaces { weight: Some(weight), .. }))) = (pool.algorithm.heeds_weights(), uneven) {
+        let problem = Problem::warning(weight.clone(), format!("`{}` ignores weights", pool.algorithm.as_str()));
+        problems.push(chosen(problem, places).help(match pool.algorithm {
+            Algorithm::First => "it fills one backend after the other, in the order of the list",
+            _ => "`algorithm = \"weighted_round_robin\"` gives turns by weight",
+        }));
     }
+    if !pool.backends.is_empty() && pool.backends.iter().all(|backend| backend.backup) {
+        let problem = Problem::warning(places.name.clone(), format!("every backend of pool `{}` is a backup", pool.name));
+        problems.push(problem.help("there is nobody whom they could stand in for: they are used as if none were"));
+    }
+}
+
+/// Shows which line chose the algorithm that a problem is about.
+fn chosen(problem: Problem, places: &PoolPlaces) -> Problem {
+    match &places.algorithm {
+        Some(algorithm) => problem.also(algorithm.clone(), "the algorithm is chosen here"),
+        None => problem,
+    }
+}
+
+/// What `hash` says to an algorithm that does not listen, and tables that would be too large or too coarse.
+fn hashing(pool: &Pool, places: &PoolPlaces, problems: &mut Vec<Problem>) {
+    let algorithm = pool.algorithm.as_str();
+    if let (false, Some(hash)) = (pool.algorithm.hashes(), &places.hash) {
+        // A bound too: who tries another algorithm for an hour should not have to take the line out and put it back.
+        let problem = Problem::warning(hash.clone(), format!("`{algorithm}` ignores `hash`"));
+        problems.push(chosen(problem, places).help("\"consistent_hash\", \"maglev\" and \"rendezvous\" go by it"));
+    }
+    if let (Algorithm::IpHash, Some(on)) = (pool.algorithm, &places.hash_on)
+        && pool.hash.on != HashOn::ClientIp
+    {
+        let problem = Problem::warning(on.clone(), format!("`ip_hash` hashes the client's address, not `{}`", pool.hash.on));
+        problems.push(chosen(problem, places).help("`algorithm = \"rendezvous\"` is the same over what `hash.on` says"));
+    }
+    let weights = || pool.backends.iter().map(|backend| u64::from(backend.weight)).filter(|weight| *weight > 0);
+    let place = places.algorithm.as_ref().unwrap_or(&places.name);
+    match pool.algorithm {
+        Algorithm::ConsistentHash => {
+            let points = weights().sum::<u64>() / weights().fold(0, greatest_common_divisor).max(1) * RING_POINTS_PER_WEIGHT;
+            if points > RING_POINTS_MAX {
+                let message = format!(
+                    "the ring of pool `{}` would have {points} points, {RING_POINTS_PER_WEIGHT} for each unit of weight; {RING_POINTS_MAX} \
+                     (32 MiB) are allowed",
+                    pool.name
+                );
+                problems.push(
+                    Problem::error(place.clone(), message)
+                        .help("write smaller weights (3 and 1 for 3000 and 1001), or use \"rendezvous\" or \"maglev\""),
+                );
+            }
+        }
+        Algorithm::Maglev => {
+            let count = weights().count();
+            if count > MAGLEV_SLOTS {
+                let message = format!("pool `{}` has {count} backends; the table of `maglev` has {MAGLEV_SLOTS} slots", pool.name);
+                problems.push(Problem::error(place.clone(), message).help("use \"rendezvous\", or several pools"));
+            } else if count > MAGLEV_SLOTS / MAGLEV_SLOTS_WANTED {
+                let message = format!(
+                    "with {count} backends, the shares of `maglev` are more than 1 % off: each has some {} slots",
+                    MAGLEV_SLOTS / count
+                );
+                problems.push(
+                    Problem::warning(place.clone(), message)
+                        .help("\"rendezvous\" is exact, and costs a look at every backend for every request"),
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Slots of `maglev` per backend that make shares good to 1 %.
+const MAGLEV_SLOTS_WANTED: usize = 100;
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// A queue forms where all backends are full, so at least one must have a limit; and one without takes whatever comes.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
-use super::model::{DnsName, HostPattern, PathPattern};
+use super::model::{DnsName, HashOn, HostPattern, PathPattern};
+use super::suggest;
 use crate::failure::Malformed;
 use crate::message::path;
 
@@ -339,6 +340,34 @@ pub(super) fn method(text: &str) -> Result<String, Mistake> {
     Ok(text.to_owned())
 }
 
+/// `uri`, `path`, `client_ip`, `header:NAME`, `cookie:NAME`, `query:NAME`.
+pub(super) fn hash_on(text: &str) -> Result<HashOn, Mistake> {
+    let wrong = || Mistake::new(format!("`{}` cannot be hashed", text.escape_debug()));
+    match (text, text.split_once(':')) {
+        ("uri", _) => Ok(HashOn::Uri),
+        ("path", _) => Ok(HashOn::Path),
+        ("client_ip", _) => Ok(HashOn::ClientIp),
+        (_, Some((of, ""))) if ["header", "cookie", "query"].contains(&of) => {
+            Err(wrong().help(format!("the name is missing: \"{of}:session\"")))
+        }
+        (_, Some(("header", name))) if is_token(name) => Ok(HashOn::Header(name.to_ascii_lowercase())),
+        (_, Some(("header", _))) => Err(wrong().help("the name of a header field has letters, digits and `-`: \"header:x-user\"")),
+        (_, Some(("cookie", name))) if is_token(name) => Ok(HashOn::Cookie(name.to_owned())),
+        (_, Some(("cookie", _))) => Err(wrong().help("the name of a cookie has letters, digits and `-`: \"cookie:session\"")),
+        (_, Some(("query", name))) => Ok(HashOn::Query(name.to_owned())),
+        ("header" | "cookie" | "query", _) => Err(wrong().help(format!("the name is missing: \"{text}:session\""))),
+        _ => {
+            let there_are = "there are \"uri\", \"path\", \"client_ip\", \"header:NAME\", \"cookie:NAME\", \"query:NAME\"";
+            let words = ["uri", "path", "client_ip", "header", "cookie", "query"];
+            Err(wrong().help(match suggest::closest(text.split(':').next().unwrap_or_default(), words) {
+                Some(word) if words[..3].contains(&word) => format!("did you mean \"{word}\"? {there_are}"),
+                Some(word) => format!("did you mean \"{word}:NAME\"? {there_are}"),
+                None => there_are.to_owned(),
+            }))
+        }
+    }
+}
+
 /// RFC 9110, 5.5: no control bytes but the tab, no blank at either end.
 pub(super) fn field_value(text: &str) -> Result<(), Mistake> {
     if text.chars().any(|c| c.is_control() && c != '\t') {
@@ -499,7 +528,7 @@ mod tests {
         #[test]
         fn no_text_is_too_strange(text in any::<String>()) {
             let _ = (duration(&text, true), size(&text), backend_address(&text), name_server(&text), network(&text), name(&text), route_name(&text), host(&text));
-            let _ = (path_pattern(&text), strip_prefix(&text), method(&text), field_value(&text), edited_field(&text), redirect_target(&text));
+            let _ = (hash_on(&text), path_pattern(&text), strip_prefix(&text), method(&text), field_value(&text), edited_field(&text), redirect_target(&text));
         }
     }
 }

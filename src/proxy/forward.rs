@@ -13,13 +13,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::edit::Asks;
+use super::hint;
 use super::record::Story;
 use super::replay::Content;
 use super::retry::{self, Again, End, Request, Verdict};
 use super::view::PoolSeat;
+use crate::backend::Backend;
 use crate::balance::Hint;
 use crate::config::model::Queue as QueueLimits;
-use crate::failure::Failure;
+use crate::failure::{Blame, Failure};
 use crate::http1::client::{self, Connection, Pump};
 use crate::http1::head::Response;
 use crate::io::{Timer, timer};
@@ -49,7 +51,11 @@ pub async fn run(
 ) -> Result<Answer, Failure> {
     let total = timeouts.total.map(deadline);
     let content = Content::new(body, head.method().is_idempotent());
-    let mut forward = Forward { pool, timeouts, asks, head, story, interim, content, tried: Vec::new(), seen: Seen::default() };
+    let key = match &pool.pool.hash_on {
+        Some(on) => hint::key(on, head, story.client(), &mut pool.random.borrow_mut()),
+        None => 0,
+    };
+    let mut forward = Forward { pool, timeouts, asks, head, story, interim, key, content, tried: Vec::new(), seen: Seen::default() };
     let attempts = pin!(forward.attempts());
     let reached = match &total {
         None => attempts.await,
@@ -122,6 +128,8 @@ struct Forward<'a> {
     head: &'a Head,
     story: &'a mut Story,
     interim: &'a mut dyn Interim,
+    /// What the hashing algorithms go by; 0 under the others.
+    key: u64,
     content: Content,
     /// Positions in `pool.set` of those that have failed.
     tried: Vec<usize>,
@@ -173,7 +181,9 @@ impl Forward<'_> {
             Taken::Slot(index)
         } else {
             let random = &mut *self.pool.random.borrow_mut();
-            breaker::take(&pool.set, &*pool.balancer, &mut Hint { tried, random })
+            // For the first pick, when the request came is near enough, and known.
+            let now = if tried.is_empty() { self.story.arrived() } else { Instant::now() };
+            breaker::take(&pool.set, &*pool.balancer, &mut Hint { tried, key: self.key, now, random })
         };
         match taken {
             Taken::Slot(index) => Ok(Lease::over(self.pool.seats[index].clone())),
@@ -271,6 +281,7 @@ impl Forward<'_> {
     /// One backend, to its answer's head.
     async fn attempt(&mut self, seat: &Rc<Seat>) -> Result<Answered, Lost> {
         self.story.attempt(self.pool.tally.clone(), seat.backend.address);
+        let began = self.pool.pool.algorithm.measures().then(Instant::now);
         let repeatable = || self.head.method().is_idempotent() && self.content.is_whole();
         let most = self.pool.pool.retry.try_timeout.filter(|_| repeatable()).map(|most| (deadline(most), self.content.watch()));
         let ended = {
@@ -280,12 +291,15 @@ impl Forward<'_> {
                 Some((timer, is_whole)) => within(timer, exchange, || is_whole().then_some(Lost::sent(Failure::TryTimeout))).await,
             }
         };
-        self.ended(seat, &ended);
+        self.ended(&ended);
+        if let Some(began) = began {
+            learn(&seat.backend, began, &ended);
+        }
         ended
     }
 
     /// The one place that every attempt passes when it has ended.
-    fn ended(&self, _: &Seat, ended: &Result<Answered, Lost>) {
+    fn ended(&self, ended: &Result<Answered, Lost>) {
         let outcome = ended.as_ref().map_or_else(|lost| lost.failure.into(), |_| Outcome::Ok);
         self.pool.tally.local.attempt(outcome);
     }
@@ -410,6 +424,18 @@ impl Reached {
             left = less;
             body.consume(body.data().len());
         }
+    }
+}
+
+/// What an attempt tells the algorithms that go by time, connect included: a backend that is slow to accept is slow.
+fn learn(backend: &Backend, began: Instant, ended: &Result<Answered, Lost>) {
+    let now = Instant::now();
+    let took = now.saturating_duration_since(began);
+    match ended.as_ref().map(|answered| answered.response.head.status()) {
+        Ok(429 | 500 | 502 | 503 | 504) => backend.failed(now, took),
+        Ok(_) => backend.answered(now, took),
+        Err(lost) if lost.failure.blame() == Blame::Upstream => backend.failed(now, took),
+        Err(_) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod edit;
 pub mod forward;
+pub mod hint;
 pub mod intake;
 pub mod record;
 pub mod replay;

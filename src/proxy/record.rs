@@ -148,6 +148,15 @@ impl Story {
         }
     }
 
+    /// Its address, as far as it can be believed.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    pub fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
     pub fn routed(&mut self, route: Rc<RouteSeat>) {
         self.route = route;
     }

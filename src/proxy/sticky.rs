@@ -79,9 +79,9 @@ mod tests {
 
     #[test]
     fn ours_goes_and_the_others_stay_as_they_came() {
-        let member = |port| Member { backend: Arc::new(Backend::new(([10, 0, 0, 1], port).into())), weight: 1, max_requests: None };
+        let member = |port| Member::plain(Arc::new(Backend::new(([10, 0, 0, 1], port).into())));
         let spec = model::Sticky { cookie: "t".into(), secret: None, max_age: None };
-        let sticky = Sticky::of(&spec, b"secret", "app", &Set { members: [1, 2].map(member).into() });
+        let sticky = Sticky::of(&spec, b"secret", "app", &Set::new([1, 2].map(member)));
         let set = sticky.set_cookie(1, false);
         let good = String::from_utf8_lossy(&set).split(';').next().unwrap_or_default().to_owned();
         for (fields, of, rest) in [

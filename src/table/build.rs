@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Action, Listener, Pool, Route, State, Sticky, Table, Timeouts};
 use crate::balance::{self, Member, Set};
-use crate::config::model::{self, BackendAddress, BackendSpec, Config};
+use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn};
 use crate::failure::Failure;
 use crate::route::{Router, Rule};
 
@@ -49,15 +50,18 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
 
 fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool {
     let present = present(pool, state);
-    let members = present.iter().map(|(address, spec)| {
+    let member = |(address, spec): &(SocketAddr, BackendSpec)| {
         let backend = state.backend(&pool.name, *address);
-        Member { weight: backend.weight_by_hand().unwrap_or(spec.weight), max_requests: spec.max_requests, backend }
-    });
-    let set = Set { members: members.collect() };
+        let weight = backend.weight_by_hand().unwrap_or(spec.weight);
+        Member { weight, max_requests: spec.max_requests, backup: spec.backup, backend }
+    };
+    let set = Set { members: present.iter().map(member).collect(), slow_start: pool.slow_start, bound: pool.hash.bound };
     let waits = pool.backends.iter().all(|spec| spec.weight == 0 || is_unresolved(&pool.name, spec, state));
-    let same = before
-        .and_then(|table| table.pools.iter().find(|old| *old.name == *pool.name))
-        .filter(|old| old.algorithm == pool.algorithm && *old.set == set);
+    let old = before.and_then(|table| table.pools.iter().find(|old| *old.name == *pool.name));
+    if let Some(old) = old {
+        ramp_up(&old.set, &set);
+    }
+    let same = old.filter(|old| old.algorithm == pool.algorithm && *old.set == set);
     let balancer = match same {
         Some(old) => old.balancer.clone(),
         None => balance::of(pool.algorithm, &set),
@@ -77,12 +81,29 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         set,
         balancer,
         nobody: if waits { Failure::NameUnresolved } else { Failure::NoBackend },
+        hash_on: match pool.algorithm {
+            Algorithm::IpHash => Some(HashOn::ClientIp),
+            hashing if hashing.hashes() => Some(pool.hash.on.clone()),
+            _ => None,
+        },
         idle_connections: pool.idle_connections,
         idle_timeout: pool.timeout.idle,
         retry: pool.retry.clone(),
         queue_limits: pool.queue,
         queue,
         series: state.registry.pool(&pool.name),
+    }
+}
+
+/// Backends that join others begin slowly. Where none of the old ones has stayed there is nobody to take the rest of their share.
+/// The clock starts whether the pool has a slow start or not: it is a store, and the key may come with the next edit.
+fn ramp_up(old: &Set, new: &Set) {
+    let worked: HashSet<SocketAddr> = old.members.iter().filter(|member| member.weight > 0).map(|member| member.backend.address).collect();
+    let (at_work, joined): (Vec<&Member>, Vec<&Member>) =
+        new.members.iter().filter(|member| member.weight > 0).partition(|member| worked.contains(&member.backend.address));
+    if !at_work.is_empty() {
+        let now = Instant::now();
+        joined.iter().for_each(|member| member.backend.ramp_from(now));
     }
 }
 
@@ -155,5 +176,85 @@ fn build_action(route: &model::Route, config: &Config, position: &HashMap<&str, 
         model::Action::Respond { status, body, content_type } => {
             Action::Respond { status: *status, body: body.clone().into(), content_type: content_type.clone() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backend::ramp::{FLOOR, WHOLE};
+    use crate::config;
+
+    fn config(backends: &str, algorithm: &str, more: &str) -> Config {
+        let text = format!(
+            "[listen.web]\naddress = \"127.0.0.1:8080\"\n[pool.app]\nbackends = [{backends}]\nalgorithm = \"{algorithm}\"\n{more}\n\
+             [[route]]\npool = \"app\"\n"
+        );
+        config::parse(&text, "test").unwrap_or_else(|report| panic!("{report}")).0
+    }
+
+    const TWO: &str = "\"10.0.0.1:80\", \"10.0.0.2:80\"";
+    const THREE: &str = "\"10.0.0.1:80\", \"10.0.0.2:80\", \"10.0.0.3:80\"";
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// What each may take of its share now.
+    fn ramps(table: &Table) -> Vec<u32> {
+        table.pools[0].set.members.iter().map(|member| member.backend.ramp(Instant::now(), MINUTE)).collect()
+    }
+
+    #[test]
+    fn a_balancer_is_kept_where_nothing_that_it_sees_has_changed() {
+        let state = State::default();
+        for word in Algorithm::WORDS {
+            let first = build(&config(THREE, word, ""), &state, None);
+            let again = build(&config(THREE, word, "idle_connections = 1"), &state, Some(&first));
+            assert!(Arc::ptr_eq(&first.pools[0].balancer, &again.pools[0].balancer), "{word}");
+            for other in [config(TWO, word, ""), config(THREE, word, "slow_start = \"1m\""), config(THREE, word, "hash = { bound = 2 }")] {
+                let changed = build(&other, &state, Some(&again));
+                assert!(!Arc::ptr_eq(&first.pools[0].balancer, &changed.pools[0].balancer), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_joins_a_pool_at_work_ramps_and_the_clock_survives_reloads() {
+        let state = State::default();
+        let first = build(&config(TWO, "p2c", ""), &state, None);
+        assert_eq!(ramps(&first), [WHOLE, WHOLE], "a pool that is new as a whole does not");
+        let joined = build(&config(THREE, "p2c", "slow_start = \"1m\""), &state, Some(&first));
+        let [WHOLE, WHOLE, share] = ramps(&joined)[..] else { panic!("{:?}", ramps(&joined)) };
+        assert!(share < FLOOR + 100, "{share}");
+        let edited = build(&config(THREE, "maglev", "slow_start = \"1m\""), &state, Some(&joined));
+        assert!(ramps(&edited)[2] < FLOOR + 100 && ramps(&edited)[2] >= share);
+        let crews = joined.pools[0].set.members.iter().map(|member| member.backend.crew());
+        assert!(crews.clone().all(|crew| Arc::ptr_eq(crew, crews.clone().next().unwrap())), "all of one pool are one crew");
+    }
+
+    #[test]
+    fn a_pool_whose_backends_are_all_replaced_does_not_ramp() {
+        let state = State::default();
+        let first = build(&config(TWO, "p2c", ""), &state, None);
+        let next = build(&config("\"10.0.0.8:80\", \"10.0.0.9:80\"", "p2c", ""), &state, Some(&first));
+        assert_eq!(ramps(&next), [WHOLE, WHOLE]);
+    }
+
+    #[test]
+    fn who_comes_back_from_weight_zero_ramps() {
+        let state = State::default();
+        let out = "\"10.0.0.1:80\", { address = \"10.0.0.2:80\", weight = 0 }";
+        let first = build(&config(out, "p2c", ""), &state, None);
+        let next = build(&config(TWO, "p2c", ""), &state, Some(&first));
+        assert!(ramps(&next)[0] == WHOLE && ramps(&next)[1] < FLOOR + 100);
+    }
+
+    #[test]
+    fn averages_are_kept_over_a_change_of_algorithm() {
+        let state = State::default();
+        let first = build(&config(TWO, "least_time", ""), &state, None);
+        first.pools[0].set.members[0].backend.answered(Instant::now(), MINUTE);
+        let next = build(&config(TWO, "peak_ewma", ""), &state, Some(&first));
+        assert!(next.pools[0].set.members[0].backend.latency().peak(Instant::now(), 1.0) > 1e6);
     }
 }

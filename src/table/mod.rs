@@ -21,7 +21,7 @@ pub use state::State;
 pub use sticky::Sticky;
 
 use crate::balance::{Balancer, Set};
-use crate::config::model::{Algorithm, HeaderEdits, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
+use crate::config::model::{Algorithm, HashOn, HeaderEdits, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
 use crate::failure::Failure;
 use crate::route::Router;
 use crate::telemetry::{PoolSeries, RouteSeries};
@@ -88,6 +88,8 @@ pub struct Pool {
     pub algorithm: Algorithm,
     pub set: Arc<Set>,
     pub balancer: Arc<dyn Balancer>,
+    /// What of a request the balancer goes by; `None`: it does not hash.
+    pub hash_on: Option<HashOn>,
     /// `None`: every request is picked for.
     pub sticky: Option<Sticky>,
     /// What a request is told where none can be picked.

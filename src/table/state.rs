@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Crew};
 use crate::config::model::DnsName;
 use crate::discovery::{Change, Found, Key, News, Resolution};
 use crate::telemetry::Registry;
@@ -25,6 +25,8 @@ const SECRET_BYTES: usize = 32;
 #[derive(Default)]
 struct Inner {
     backends: HashMap<(String, SocketAddr), Arc<Backend>>,
+    /// By pool.
+    crews: HashMap<String, Arc<Crew>>,
     queues: HashMap<String, Arc<Queue>>,
     seats: Vec<Seat>,
     names: HashMap<Key, Resolution>,
@@ -44,14 +46,18 @@ impl State {
 
     /// The backend of this pool at this address, with all that is known of it; a new one takes requests at once.
     pub fn backend(&self, pool: &str, address: SocketAddr) -> Arc<Backend> {
-        let mut inner = self.inner();
-        inner.backends.entry((pool.to_owned(), address)).or_insert_with(|| Arc::new(Backend::new(address))).clone()
+        let Inner { backends, crews, .. } = &mut *self.inner();
+        let join = || Arc::new(Backend::with(address, crews.entry(pool.to_owned()).or_default().clone()));
+        backends.entry((pool.to_owned(), address)).or_insert_with(join).clone()
     }
 
     /// Forgets the backends that `keep` does not name. They finish what they have: whoever still uses one holds it, and a request
     /// that took the table before may still pick one.
     pub fn retain_backends(&self, keep: impl Fn(&str, SocketAddr) -> bool) {
-        self.inner().backends.retain(|(pool, address), _| keep(pool, *address));
+        let Inner { backends, crews, .. } = &mut *self.inner();
+        backends.retain(|(pool, address), _| keep(pool, *address));
+        let manned: HashSet<&str> = backends.keys().map(|(pool, _)| pool.as_str()).collect();
+        crews.retain(|pool, _| manned.contains(pool.as_str()));
     }
 
     /// The secret of this process, for sticky sessions that have none in a file: random, and gone with it.

@@ -63,9 +63,9 @@ mod tests {
     use crate::balance::Member;
 
     fn sticky(secret: &[u8], addresses: std::ops::Range<u16>, max_age: Option<Duration>) -> Sticky {
-        let member = |port| Member { backend: Arc::new(Backend::new(([10, 0, 0, 1], port).into())), weight: 1, max_requests: None };
+        let member = |port| Member::plain(Arc::new(Backend::new(([10, 0, 0, 1], port).into())));
         let spec = model::Sticky { cookie: "session".into(), secret: None, max_age };
-        Sticky::of(&spec, secret, "app", &Set { members: addresses.map(member).collect() })
+        Sticky::of(&spec, secret, "app", &Set::new(addresses.map(member)))
     }
 
     fn value(sticky: &Sticky, at: usize) -> Vec<u8> {

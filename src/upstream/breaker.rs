@@ -39,6 +39,7 @@ mod tests {
     use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
 
     use super::*;
     use crate::backend::Backend;
@@ -46,9 +47,9 @@ mod tests {
     use crate::config::model::Algorithm;
 
     fn set(limits: &[u32]) -> Set {
-        let backend = || Arc::new(Backend::new(([127, 0, 0, 1], 80).into()));
-        let member = |most: &u32| Member { backend: backend(), weight: 1, max_requests: NonZeroU32::new(*most) };
-        Set { members: limits.iter().map(member).collect() }
+        let backend = |port| Arc::new(Backend::new(([127, 0, 0, 1], port).into()));
+        let member = |(most, port): (&u32, u16)| Member { max_requests: NonZeroU32::new(*most), ..Member::plain(backend(port)) };
+        Set::new(limits.iter().zip(80..).map(member))
     }
 
     #[test]
@@ -57,7 +58,7 @@ mod tests {
             let set = set(&[1, 2]);
             let balancer = balance::of(*algorithm, &set);
             let random = &mut fastrand::Rng::with_seed(1);
-            let mut next = |tried: &[usize]| take(&set, &*balancer, &mut Hint { tried, random });
+            let mut next = |tried: &[usize]| take(&set, &*balancer, &mut Hint { tried, key: random.u64(..), now: Instant::now(), random });
             let mut taken = [0; 2];
             for _ in 0..3 {
                 let Taken::Slot(index) = next(&[]) else { panic!("{algorithm:?}: there is a slot") };
@@ -89,7 +90,9 @@ mod tests {
                     scope.spawn(move || {
                         let random = &mut fastrand::Rng::with_seed(seed);
                         for _ in 0..20_000 {
-                            if let Taken::Slot(index) = take(set, balancer, &mut Hint { tried: &[], random }) {
+                            if let Taken::Slot(index) =
+                                take(set, balancer, &mut Hint { tried: &[], key: random.u64(..), now: Instant::now(), random })
+                            {
                                 let backend = &set.members[index].backend;
                                 peaks[index].fetch_max(backend.in_flight(), Ordering::Relaxed);
                                 grants.fetch_add(1, Ordering::Relaxed);

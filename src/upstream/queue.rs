@@ -137,7 +137,9 @@ impl Inner {
         let mut at = 0;
         while let Some(waiter) = self.line.get(at) {
             let tried: Vec<usize> = (0..set.members.len()).filter(|at| waiter.tried.contains(&set.members[*at].backend.address)).collect();
-            match breaker::take(set, &**balancer, &mut Hint { tried: &tried, random: &mut self.random }) {
+            // Who has waited goes where there is a slot; what its request hashes to decides nothing here.
+            let key = self.random.u64(..);
+            match breaker::take(set, &**balancer, &mut Hint { tried: &tried, key, now, random: &mut self.random }) {
                 Taken::Slot(index) => {
                     self.pace.granted(now);
                     if let Some(waiter) = self.line.remove(at) {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::file::{Named, Section, Written};
 use super::model::{
-    AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
+    AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Hashing, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
     PoolTimeouts, Secret, Server, Sticky,
 };
 use super::report::{Problem, Span};
@@ -36,6 +36,9 @@ pub(super) struct ListenerPlaces {
 pub(super) struct PoolPlaces {
     pub name: Span,
     pub algorithm: Option<Span>,
+    /// The key `hash`, and in it the value of `on`.
+    pub hash: Option<Span>,
+    pub hash_on: Option<Span>,
     pub backends: Vec<BackendPlaces>,
     pub queue: Option<Span>,
 }
@@ -140,9 +143,12 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
     let (backends, backend_places) = backends.into_iter().unzip();
     section.word("protocol", |word| (word == "http1").then_some(()));
     let timeout = section.table("timeout", &place);
+    let hash = section.table("hash", &place);
     let pool = Pool {
         name: name.value,
         algorithm: section.word("algorithm", Algorithm::of),
+        hash: Hashing { on: hash.parsed_or_default("on", value::hash_on), bound: hash.decimal("bound") },
+        slow_start: section.duration_or_none("slow_start"),
         backends,
         timeout: PoolTimeouts {
             connect: timeout.duration("connect"),
@@ -157,8 +163,15 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         retry: overload::retry(&section, &place),
         queue: overload::queue(&section, &place),
     };
-    let algorithm = section.key_span("algorithm");
-    (pool, PoolPlaces { name: name.span, algorithm, backends: backend_places, queue: section.key_span("queue") })
+    let places = PoolPlaces {
+        name: name.span,
+        algorithm: section.key_span("algorithm"),
+        hash: section.key_span("hash"),
+        hash_on: hash.value_span("on"),
+        backends: backend_places,
+        queue: section.key_span("queue"),
+    };
+    (pool, places)
 }
 
 /// A secret shorter than the hash that it keys is easier to guess than what it signs.
@@ -199,21 +212,23 @@ fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlac
     let short = |text: Written<String>| {
         let value = section.check(&text.span, value::backend_address(&text.value))?;
         let address = Written { value, span: text.span };
-        with_port(&address).then(|| backend(BackendAddress::Fixed(address.value), address.span, None, None))
+        with_port(&address).then(|| backend(BackendAddress::Fixed(address.value), address.span, None))
     };
     let long = |entry: Section<'_>| {
         let weight = entry.number("weight");
         let weight = entry.key_span("weight").map(|_| weight);
         // The table of keys bounds it to a million.
         let max_requests = NonZeroU32::new(entry.number("max_requests").value as u32);
+        let backup = entry.flag("backup");
+        let more = |(spec, places): (BackendSpec, BackendPlaces)| (BackendSpec { max_requests, backup, ..spec }, places);
         match (entry.key_span("address"), entry.key_span("dns")) {
             (Some(_), None) => {
                 let address = entry.parsed("address", value::backend_address).filter(with_port)?;
-                Some(backend(BackendAddress::Fixed(address.value), address.span, weight, max_requests))
+                Some(more(backend(BackendAddress::Fixed(address.value), address.span, weight)))
             }
             (None, Some(_)) => {
                 let name = entry.parsed("dns", value::dns_name)?;
-                Some(backend(BackendAddress::Dns(name.value), name.span, weight, max_requests))
+                Some(more(backend(BackendAddress::Dns(name.value), name.span, weight)))
             }
             (Some(address), Some(dns)) => {
                 let problem = Problem::error(dns, "a backend has either an `address` or a `dns` name").also(address, "it has this already");
@@ -230,15 +245,11 @@ fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlac
     section.entries("backends", place, short, long)
 }
 
-fn backend(
-    address: BackendAddress,
-    place: Span,
-    weight: Option<Written<i64>>,
-    max_requests: Option<NonZeroU32>,
-) -> (BackendSpec, BackendPlaces) {
+fn backend(address: BackendAddress, place: Span, weight: Option<Written<i64>>) -> (BackendSpec, BackendPlaces) {
     let places = BackendPlaces { address: place, weight: weight.as_ref().map(|weight| weight.span.clone()) };
     // The table of keys bounds a weight to a million.
-    (BackendSpec { address, weight: weight.map_or(1, |weight| weight.value as u32), max_requests }, places)
+    let weight = weight.map_or(1, |weight| weight.value as u32);
+    (BackendSpec { address, weight, max_requests: None, backup: false }, places)
 }
 
 fn admin(section: &Section<'_>) -> Option<(Admin, Span)> {

@@ -140,19 +140,14 @@ workers = "${N:-x}"
         r#"least_connections"#,
         r#"least-conns"#,
         &[
-            r#"6:13: `least-conns` is not one of the words for `algorithm` (there are "round_robin", "weighted_round_robin", "p2c", "least_connections")"#,
+            r#"6:13: `least-conns` is not one of the words for `algorithm` (there are "round_robin", "weighted_round_robin", "random", "p2c", "least_connections", "least_time", "peak_ewma", "ip_hash", "consistent_hash", "maglev", "rendezvous", "first")"#,
         ],
-    ),
-    (
-        r#"least_connections"#,
-        r#"maglev"#,
-        &[r#"6:13: `maglev` is not supported yet (there are "round_robin", "weighted_round_robin", "p2c", "least_connections")"#],
     ),
     (
         r#"least_connections"#,
         r#"fastest"#,
         &[
-            r#"6:13: `fastest` is not one of the words for `algorithm` (there are "round_robin", "weighted_round_robin", "p2c", "least_connections")"#,
+            r#"6:13: `fastest` is not one of the words for `algorithm` (there are "round_robin", "weighted_round_robin", "random", "p2c", "least_connections", "least_time", "peak_ewma", "ip_hash", "consistent_hash", "maglev", "rendezvous", "first")"#,
         ],
     ),
     (
@@ -223,10 +218,75 @@ workers = "${N:-x}"
     (
         r#""10.0.0.2:8080""#,
         r#"{ address = "10.0.0.2:80", weight = -1, backup = true }"#,
+        &[r#"7:66: `weight` cannot be -1 (it wants a whole number from 0 to 1000000)"#],
+    ),
+    (r#""10.0.0.2:8080""#, r#"{ address = "10.0.0.2:80", backup = true }"#, &[]),
+    (
+        r#""10.0.0.2:8080""#,
+        r#"{ address = "10.0.0.2:80", backup = "true" }"#,
+        &[r#"7:66: expected true or false, found a string (write it without the quotes)"#],
+    ),
+    (
+        r#"["10.0.0.1:8080", "10.0.0.2:8080"]"#,
+        r#"[{ address = "10.0.0.1:80", backup = true }]"#,
         &[
-            r#"7:66: `weight` cannot be -1 (it wants a whole number from 0 to 1000000)"#,
-            r#"7:70: `backup` is not supported yet (take it out)"#,
+            r#"5:7: warning: every backend of pool `app` is a backup (there is nobody whom they could stand in for: they are used as if none were)"#,
         ],
+    ),
+    (
+        r#"least_connections""#,
+        r#"p2c"
+hash = { on = "path", bound = 1.25 }"#,
+        &[r#"7:1: warning: `p2c` ignores `hash` ("consistent_hash", "maglev" and "rendezvous" go by it)"#],
+    ),
+    (
+        r#"least_connections""#,
+        r#"maglev"
+hash = { on = "header:X-User", bound = 2 }
+slow_start = "30s""#,
+        &[],
+    ),
+    (
+        r#"least_connections""#,
+        r#"ip_hash"
+hash = { on = "path" }"#,
+        &[
+            r#"7:15: warning: `ip_hash` hashes the client's address, not `path` (`algorithm = "rendezvous"` is the same over what `hash.on` says)"#,
+        ],
+    ),
+    (
+        r#"least_connections""#,
+        r#"rendezvous"
+hash = { on = "header", bound = 0.5 }"#,
+        &[
+            r#"7:15: `header` cannot be hashed (the name is missing: "header:session")"#,
+            r#"7:33: `bound` cannot be 0.5 (it wants a number from 1 to 100)"#,
+        ],
+    ),
+    (
+        r#"least_connections""#,
+        r#"rendezvous"
+hash = { on = "cookies:a", bound = "1.25" }"#,
+        &[
+            r#"7:15: `cookies:a` cannot be hashed (did you mean "cookie:NAME"? there are "uri", "path", "client_ip", "header:NAME", "cookie:NAME", "query:NAME")"#,
+            r#"7:36: expected a number from 1 to 100, found a string (write it without the quotes)"#,
+        ],
+    ),
+    (
+        r#"least_connections"
+backends = ["10.0.0.1:8080", "10.0.0.2:8080"]"#,
+        r#"consistent_hash"
+backends = [{ address = "10.0.0.1:80", weight = 30_000 }, "10.0.0.2:80"]"#,
+        &[
+            r#"6:1: the ring of pool `app` would have 4800160 points, 160 for each unit of weight; 4194304 (32 MiB) are allowed (write smaller weights (3 and 1 for 3000 and 1001), or use "rendezvous" or "maglev")"#,
+        ],
+    ),
+    (
+        r#"least_connections"
+backends = ["10.0.0.1:8080", "10.0.0.2:8080"]"#,
+        r#"first"
+backends = [{ address = "10.0.0.1:80", weight = 3 }, "10.0.0.2:80"]"#,
+        &[r#"7:49: warning: `first` ignores weights (it fills one backend after the other, in the order of the list)"#],
     ),
     (
         r#""10.0.0.2:8080""#,

@@ -40,7 +40,12 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         limits: ListenLimits { header_bytes: 32 << 10, headers: 100, body: Some(256 << 20), connections: 10_000 },
     };
     assert_eq!(config.listeners, [listener]);
-    let backend = |address: &str| BackendSpec { address: BackendAddress::Fixed(address.parse().unwrap()), weight: 1, max_requests: None };
+    let backend = |address: &str| BackendSpec {
+        address: BackendAddress::Fixed(address.parse().unwrap()),
+        weight: 1,
+        max_requests: None,
+        backup: false,
+    };
     let timeout = PoolTimeouts {
         connect: seconds(1),
         first_byte: seconds(30),
@@ -52,6 +57,8 @@ fn eight_lines_work_and_the_rest_has_defaults() {
     let pool = Pool {
         name: "app".into(),
         algorithm: Algorithm::LeastConnections,
+        hash: Hashing { on: HashOn::Uri, bound: None },
+        slow_start: None,
         backends: vec![backend("10.0.0.1:8080"), backend("10.0.0.2:8080")],
         sticky: None,
         timeout,
@@ -72,6 +79,31 @@ fn eight_lines_work_and_the_rest_has_defaults() {
     assert_eq!(config.routes[0].action, Action::Pool("app".into()));
     assert_eq!(config.admin, None);
     assert_eq!(config.log, Log { access: AccessFormat::Json, access_file: None, level: Level::Info });
+}
+
+#[test]
+fn maglev_says_when_its_table_is_too_coarse() {
+    for (backends, expected) in [
+        (655, None),
+        (656, Some("6:1: warning: with 656 backends, the shares of `maglev` are more than 1 % off: each has some 99 slots")),
+        (65_538, Some("6:1: pool `app` has 65538 backends; the table of `maglev` has 65537 slots")),
+    ] {
+        let list: Vec<String> = (0..backends).map(|n| format!("\"10.{}.{}.{}:80\"", n >> 16, n >> 8 & 255, n & 255)).collect();
+        let text = edited("least_connections", "maglev").replace("\"10.0.0.1:8080\", \"10.0.0.2:8080\"", &list.join(", "));
+        let told = told(&text);
+        assert_eq!(told.first().map(|line| line.split(" (").next().unwrap()), expected, "{told:?}");
+    }
+}
+
+#[test]
+fn every_algorithm_takes_every_file() {
+    let text = MINIMAL.replace("\"10.0.0.2:8080\"", "{ address = \"10.0.0.2:80\", weight = 3, backup = true }");
+    for word in Algorithm::WORDS {
+        for hash in ["", "hash = { on = \"cookie:a\", bound = 1.25 }", "hash = { bound = 3 }", "slow_start = \"1m\""] {
+            let text = text.replace("algorithm = \"least_connections\"", &format!("algorithm = \"{word}\"\n{hash}"));
+            assert!(parse_pure(&text).is_ok(), "{word} with {hash}");
+        }
+    }
 }
 
 /// The repository's `config/` directory.
@@ -158,7 +190,9 @@ fn every_key_is_read_or_refused() {
 #[test]
 fn every_default_and_example_is_a_value_of_its_key() {
     keys::walk(keys::FILE, "", &mut |place, key| {
-        let default = key.default.map(|default| if default.parse::<i64>().is_ok() { default.to_owned() } else { format!("{default:?}") });
+        let default = key.default.map(|default| {
+            if default.parse::<i64>().is_ok() || matches!(key.kind, keys::Kind::Flag) { default.to_owned() } else { format!("{default:?}") }
+        });
         for value in [Some(key.example.to_owned()), default].into_iter().flatten().filter(|value| !value.is_empty()) {
             let before = format!("{}{} = ", opened(place), key.name);
             // A file that an example names is not there; it is there to be named.

@@ -21,7 +21,7 @@ error: `least_conections` is not one of the words for `algorithm`
 6 | algorithm = "least_conections"
   |             ^^^^^^^^^^^^^^^^^^
   |
-  = help: did you mean "least_connections"? there are "round_robin", "weighted_round_robin", "p2c", "least_connections""#,
+  = help: did you mean "least_connections"? there are "round_robin", "weighted_round_robin", "random", "p2c", "least_connections", "least_time", "peak_ewma", "ip_hash", "consistent_hash", "maglev", "rendezvous", "first""#,
     ),
     (
         "algorithm",

@@ -12,18 +12,14 @@ const LONG: model::Queue = model::Queue { max: 1_000, wait: Duration::from_secs(
 
 fn set(limits: &[u32]) -> Arc<Set> {
     let backend = |at: usize| Arc::new(Backend::new(([127, 0, 0, 1], 1_000 + at as u16).into()));
-    let member = |(at, most): (usize, &u32)| Member { backend: backend(at), weight: 1, max_requests: NonZeroU32::new(*most) };
-    Arc::new(Set { members: limits.iter().enumerate().map(member).collect() })
+    let member = |(at, most): (usize, &u32)| Member { max_requests: NonZeroU32::new(*most), ..Member::plain(backend(at)) };
+    Arc::new(Set::new(limits.iter().enumerate().map(member)))
 }
 
 /// The same backends with other limits.
 fn with(set: &Set, limits: &[u32]) -> Arc<Set> {
-    let member = |(member, most): (&Member, &u32)| Member {
-        backend: member.backend.clone(),
-        weight: member.weight,
-        max_requests: NonZeroU32::new(*most),
-    };
-    Arc::new(Set { members: set.members.iter().zip(limits).map(member).collect() })
+    let member = |(member, most): (&Member, &u32)| Member { max_requests: NonZeroU32::new(*most), ..member.clone() };
+    Arc::new(Set::new(set.members.iter().zip(limits).map(member)))
 }
 
 fn queue(set: &Arc<Set>) -> Arc<Queue> {
@@ -226,7 +222,7 @@ fn eight_threads_lose_no_wake_up_and_never_have_more_in_flight_than_the_limit() 
                     for _ in 0..REQUESTS {
                         let taken = match queue.has_waiters() {
                             true => Taken::Full,
-                            false => breaker::take(set, &*balancer, &mut Hint { tried: &[], random }),
+                            false => breaker::take(set, &*balancer, &mut Hint { tried: &[], key: 0, now: Instant::now(), random }),
                         };
                         let backend = match taken {
                             Taken::Slot(index) => set.members[index].backend.clone(),
