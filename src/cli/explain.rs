@@ -17,7 +17,7 @@ use super::args::Explain;
 use super::check::count;
 use super::console::{Console, Stream};
 use crate::config;
-use crate::config::model::{Action, BackendAddress, Config, Listener, Pool, Route};
+use crate::config::model::{Action, BackendAddress, BackendSpec, Config, Listener, Pool, Route};
 
 /// Routes that a person is shown among those that did not win; `--json` has them all.
 const OTHERS_SHOWN: usize = 10;
@@ -94,6 +94,7 @@ struct Candidate {
     #[serde(flatten)]
     place: Place,
     weight: u32,
+    backup: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -198,7 +199,8 @@ impl<'a> Explanation<'a> {
                         line("pool", &format!("{name}: {algorithm} over {}", count(candidates.len(), "backend")));
                         for candidate in candidates {
                             let drained = if candidate.weight == 0 { ", takes no new requests" } else { "" };
-                            line("", &format!("{}, weight {}{drained}", candidate.place, candidate.weight));
+                            let backup = if candidate.backup { ", backup" } else { "" };
+                            line("", &format!("{}, weight {}{backup}{drained}", candidate.place, candidate.weight));
                         }
                     }
                     Taking::Redirect { to, status } => line("answer", &format!("{status}, redirects to {to}")),
@@ -255,7 +257,8 @@ fn taking<'a>(config: &'a Config, route: &'a Route) -> Taking<'a> {
 }
 
 fn candidates(pool: &Pool) -> Vec<Candidate> {
-    pool.backends.iter().map(|backend| Candidate { place: (&backend.address).into(), weight: backend.weight }).collect()
+    let candidate = |backend: &BackendSpec| Candidate { place: (&backend.address).into(), weight: backend.weight, backup: backend.backup };
+    pool.backends.iter().map(candidate).collect()
 }
 
 #[cfg(test)]
