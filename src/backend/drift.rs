@@ -49,7 +49,7 @@ impl Backend {
     /// Ends a drain. Whether there was one.
     pub fn undrain(&self) -> bool {
         let was = self.drift.sessions_until.swap(0, Ordering::Relaxed) != 0;
-        self.drain(self.is_ejected_by_hand());
+        self.drain(false);
         self.ramp_if(was);
         was
     }
@@ -58,13 +58,13 @@ impl Backend {
     /// flight finishes.
     pub fn eject_by_hand(&self, until: Option<Instant>) {
         self.drift.out_until.store(until.map_or(WITHOUT_END, millis), Ordering::Relaxed);
-        self.drain(true);
+        self.hold(true);
     }
 
     /// Ends an ejection by hand; a drain stays. Whether there was one.
     pub fn readmit_by_hand(&self) -> bool {
         let was = self.drift.out_until.swap(0, Ordering::Relaxed) != 0;
-        self.drain(self.is_drained_by_hand());
+        self.hold(false);
         self.ramp_if(was);
         was
     }
@@ -94,7 +94,7 @@ impl Backend {
 
     /// Whether it may have the requests of its sticky sessions: a drain leaves it these, until its deadline.
     pub fn takes_sessions(&self, now: Instant) -> bool {
-        self.is_available() || (!self.is_ejected_by_hand() && self.is_drained_by_hand() && !self.has_let_sessions_go(now))
+        self.is_available() || (self.standing().only_drains() && self.is_drained_by_hand() && !self.has_let_sessions_go(now))
     }
 
     /// Whether the time that a drain leaves to sticky sessions is over.

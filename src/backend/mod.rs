@@ -1,15 +1,18 @@
 //! One backend of a pool: its identity, and what is known of it now.
 //!
-//! Health writes here and balancers read here; they never meet. A `Backend` is found by pool name and address in the registry of
-//! `table`, so it survives every reload for as long as the configuration names it.
+//! Health and ejection write here and balancers read here; they never meet. A `Backend` is found by pool name and address in the
+//! registry of `table`, so it survives every reload for as long as the configuration names it.
 
 mod drift;
+mod ejection;
+mod health;
 pub mod latency;
 pub mod ramp;
+mod standing;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,15 +20,22 @@ use xxhash_rust::xxh3::xxh3_64;
 use latency::Latency;
 use ramp::{LastRamp, Ramp};
 
-/// Identity and live state. Shared by all workers; every field is its own atomic, none guards another.
+pub use ejection::Record;
+pub use health::{Change, Finding, Start, Verdict};
+pub use standing::{Claim, Standing};
+
+/// Identity and live state, shared by all workers. What requests read are atomics, of which none guards another.
 #[derive(Debug)]
 pub struct Backend {
     pub address: SocketAddr,
     /// XXH3 of the address as text: what hashing knows of it. The same in every process, on every machine.
     pub identity: u64,
     in_flight: AtomicU32,
-    /// Told not to take new requests: removed from the configuration, or drained by hand.
-    draining: AtomicBool,
+    standing: standing::Word,
+    /// Errors in a row, as ejection counts them.
+    errors: AtomicU32,
+    health: Mutex<health::Health>,
+    ejection: Mutex<Record>,
     drift: drift::Drift,
     ramp: Ramp,
     latency: Latency,
@@ -51,7 +61,10 @@ impl Backend {
             address,
             identity: xxh3_64(address.to_string().as_bytes()),
             in_flight: AtomicU32::new(0),
-            draining: AtomicBool::new(false),
+            standing: standing::Word::default(),
+            errors: AtomicU32::new(0),
+            health: Mutex::default(),
+            ejection: Mutex::default(),
             drift: drift::Drift::default(),
             ramp: Ramp::default(),
             latency: Latency::default(),
@@ -60,12 +73,36 @@ impl Backend {
     }
 
     /// Whether balancers may pick it.
+    #[inline]
     pub fn is_available(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+        self.standing.is_available()
     }
 
+    /// Why it may be picked, or may not.
+    pub fn standing(&self) -> Standing {
+        self.standing.load()
+    }
+
+    /// Told to take no new requests: removed from the configuration, or by hand.
     pub fn drain(&self, on: bool) {
-        self.draining.store(on, Ordering::Relaxed);
+        self.standing.drain(on);
+    }
+
+    /// Ejected by hand, and let back in by hand; a share that `eject.max` sets does not ask about it.
+    pub fn hold(&self, on: bool) {
+        self.standing.hold(on);
+    }
+
+    /// All of its pool is down, and it is to be picked although it is; what was done by hand is heeded still.
+    pub fn fail_open(&self, on: bool) {
+        self.standing.fail_open(on);
+    }
+
+    /// It was out, and takes requests again. The one place where that is noted, whoever had put it out: what must begin anew with
+    /// a backend that is back begins here.
+    pub fn recovered(&self) {
+        self.errors.store(0, Ordering::Relaxed);
+        self.ramp_from_now();
     }
 
     /// Requests and tunnels that hold this backend now, connects under way included.
