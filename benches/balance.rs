@@ -15,7 +15,7 @@ fn set(backends: u32) -> Set {
     let member = |n: u32| {
         let [_, b, c, d] = n.to_be_bytes();
         let backend = Arc::new(Backend::with(([10, b, c, d], 80).into(), Arc::clone(&crew)));
-        backend.answered(Instant::now(), Duration::from_micros(u64::from(n % 100 + 100)));
+        backend.learn_answer(Instant::now(), Duration::from_micros(u64::from(n % 100 + 100)));
         // Few different weights: the ring of 10,000 has to fit.
         Member { weight: n % 3 + 1, ..Member::plain(backend) }
     };

@@ -153,7 +153,8 @@ fn what_was_not_sent_may_go_elsewhere_whatever_the_method() {
 #[test]
 fn a_backend_that_comes_back_gets_requests_again() {
     let (first, place) = (Counting::start("a"), free_address());
-    let proxy = Site::to([first.address(), place]).algorithm("round_robin").start();
+    // Ejected by then, it is tried again in a second.
+    let proxy = Site::to([first.address(), place]).algorithm("round_robin").pool("eject = { base = \"1s\" }").start();
     assert_eq!(turns(&proxy, 10), "a".repeat(10));
     let second = Counting::on(place, "b");
     until("the second to be asked", || (turns(&proxy, 4).contains('b')).then_some(()));

@@ -17,6 +17,7 @@ mod discovery;
 mod endurance;
 mod fields;
 mod forwarding;
+mod health;
 mod lifecycle;
 mod observability;
 mod overload;

@@ -3,6 +3,7 @@
 //! Workers carry the traffic; this runs on the main thread, whose runtime does what is not on a request's path. One loop (`run`)
 //! decides what happens next: a signal, a changed file, a command from the admin API.
 
+mod account;
 mod verbs;
 
 use std::collections::HashMap;
@@ -18,8 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use crate::admin::{
-    Admin, BackendStatus, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, Readiness, ReloadReport, Sources, Stage,
-    Status, VerbReport, WorkerStatus,
+    Admin, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status, VerbReport,
+    WorkerStatus,
 };
 use crate::backend::Backend;
 use crate::config::model::{self, Listener};
@@ -29,9 +30,10 @@ use crate::discovery::{self, Change, Discovery, News};
 use crate::lifecycle::limits;
 use crate::lifecycle::signals::{Event, Signals};
 use crate::listen::{self, BindError};
-use crate::table::{self, Current, State, Table};
+use crate::table::{self, Current, State};
 use crate::telemetry::log::{self, ProcessLog};
-use crate::telemetry::{AccessLog, BackendSample, NameSample};
+use crate::telemetry::{AccessLog, NameSample};
+use crate::upstream::health::{Checked, Probes};
 use crate::worker::{Listening, Owner, Quota, Setup, Workers};
 
 /// Commands that may wait; whoever asks waits for the answer, so more are never useful.
@@ -124,6 +126,7 @@ struct App {
     current: Arc<Current>,
     discovery: Discovery,
     workers: Workers,
+    probes: Probes,
     /// What is bound, by its number in `state`.
     listening: HashMap<usize, Arc<Listening>>,
     /// How many connections each listener may have, by its name.
@@ -179,7 +182,7 @@ impl App {
                 hosts,
                 readiness: readiness.clone(),
                 commands: sender,
-                backends: Arc::new(move || samples(&in_force.load())),
+                pools: Arc::new(move || account::samples(&in_force.load())),
                 names: Arc::new(move || names(&known)),
             };
             info!(address = %admin.address(), "admin listens");
@@ -197,6 +200,7 @@ impl App {
             current,
             discovery,
             workers,
+            probes: Probes::default(),
             listening: HashMap::new(),
             quotas: HashMap::new(),
             readiness,
@@ -206,6 +210,7 @@ impl App {
             admin,
         };
         app.listen(bound);
+        app.probe();
         app.readiness.advance(Stage::Ready);
         Ok(app)
     }
@@ -238,6 +243,7 @@ impl App {
                 _ = upkeep.tick() => {
                     self.state.registry.upkeep();
                     verbs::readmit(&self.current.load());
+                    self.current.load().pools.iter().for_each(|pool| pool.ward.tick(std::time::Instant::now()));
                     self.listening.values().for_each(|listening| listening.look_back());
                     if self.workers.standings().iter().all(|worker| !worker.up) {
                         // Whoever watches over the process starts it again.
@@ -399,8 +405,19 @@ impl App {
     }
 
     /// From the configuration in force and what is known now.
-    fn renew_table(&self) {
+    fn renew_table(&mut self) {
         self.current.replace(table::build(&self.config, &self.state, Some(&self.current.load())));
+        self.probe();
+    }
+
+    /// Probes what the table in force says, and looks at each pool with its new eyes.
+    fn probe(&mut self) {
+        let table = self.current.load();
+        self.probes.follow(table.pools.iter().filter_map(|pool| {
+            let check = pool.health.clone()?;
+            Some(Checked { pool: pool.name.clone(), set: pool.set.clone(), ward: pool.ward.clone(), check })
+        }));
+        table.pools.iter().for_each(|pool| pool.ward.look());
     }
 
     /// Serves what was bound, and lets addresses and limits follow the configuration.
@@ -515,23 +532,6 @@ fn seats(listener: &Listener, state: &State) -> impl Iterator<Item = (usize, Soc
     listener.addresses.iter().map(|address| (state.seat(&listener.name, *address), *address))
 }
 
-fn samples(table: &Table) -> Vec<BackendSample> {
-    let of_pool = |pool: &Arc<table::Pool>| {
-        let pool = pool.clone();
-        (0..pool.set.members.len()).map(move |at| {
-            let member = &pool.set.members[at];
-            BackendSample {
-                pool: pool.name.to_string(),
-                address: member.backend.address,
-                weight: member.weight,
-                in_flight: member.backend.in_flight(),
-                available: member.backend.is_available(),
-            }
-        })
-    };
-    table.pools.iter().flat_map(of_pool).collect()
-}
-
 /// A restart forgets sessions whose secret is in no file.
 fn tell_of_passing_secrets(config: &Config, before: Option<&Config>) {
     let is_passing = |pool: &&model::Pool| pool.sticky.as_ref().is_some_and(|sticky| sticky.secret.is_none());
@@ -621,16 +621,11 @@ fn names_status(pool: &str, state: &State) -> Vec<NameStatus> {
 fn pool_status(pool: &table::Pool, spec: &model::Pool, state: &State) -> PoolStatus {
     let weights: HashMap<SocketAddr, u32> = verbs::weights(spec, state).collect();
     let drift = |backend: &Backend| verbs::drift(backend, weights.get(&backend.address).copied().unwrap_or(1));
-    let backends = pool.set.members.iter().map(|member| BackendStatus {
-        address: member.backend.address,
-        weight: member.weight,
-        in_flight: member.backend.in_flight(),
-        available: member.backend.is_available(),
-        drift: drift(&member.backend),
-    });
+    let backends = pool.set.members.iter().map(|member| account::status(&member.backend, member.weight, drift(&member.backend)));
     PoolStatus {
         name: pool.name.to_string(),
         algorithm: pool.algorithm.as_str().to_owned(),
+        fail_open: pool.ward.fails_open(),
         backends: backends.collect(),
         names: names_status(&pool.name, state),
     }

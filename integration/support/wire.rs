@@ -204,6 +204,25 @@ impl Wire {
         }
     }
 
+    /// The next bytes, whatever they are and however long they take; `None`: it has ended.
+    pub fn some(&mut self) -> Option<Vec<u8>> {
+        self.stream.set_read_timeout(None).expect("no read timeout");
+        while self.read.is_empty() && self.ended.is_none() {
+            self.pull();
+        }
+        Some(std::mem::take(&mut self.read)).filter(|read| !read.is_empty())
+    }
+
+    /// Up to `n` bytes, fewer only where it ends before; how many there were.
+    #[track_caller]
+    pub fn up_to(&mut self, n: usize) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        while self.read.len() < n && self.ended.is_none() {
+            self.fill(deadline, &format!("{n} bytes"));
+        }
+        self.read.drain(..n.min(self.read.len())).len()
+    }
+
     /// Everything that comes within `limit`, and how it ended if it did. Costs all of `limit` where there is no end.
     pub fn rest_within(&mut self, limit: Duration) -> (Vec<u8>, Option<End>) {
         let deadline = Instant::now() + limit;

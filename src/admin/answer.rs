@@ -62,7 +62,7 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
     match (method.as_str(), path) {
         ("GET", "/") => text(StatusCode::OK, INDEX),
         ("GET", "/metrics") => {
-            let page = sources.registry.render(&(sources.backends)(), &(sources.names)());
+            let page = sources.registry.render(&(sources.pools)(), &(sources.names)());
             respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
         }
         ("GET", "/live") => text(StatusCode::OK, "live\n"),

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::telemetry::{BackendSample, NameSample, Registry};
+use crate::telemetry::{NameSample, PoolSample, Registry};
 
 mod answer;
 mod readiness;
@@ -25,7 +25,10 @@ mod status;
 mod verb;
 
 pub use readiness::{Readiness, Stage};
-pub use status::{BackendStatus, Command, LastReload, ListenerStatus, NameStatus, PoolStatus, ReloadReport, Status, WorkerStatus};
+pub use status::{
+    BackendStatus, CheckStatus, Command, EjectionStatus, LastReload, ListenerStatus, NameStatus, PoolStatus, ReloadReport, Status,
+    WorkerStatus,
+};
 pub use verb::{Order, Verb, VerbReport};
 
 const CONNECTIONS: usize = 64;
@@ -45,8 +48,8 @@ pub struct Sources {
     pub hosts: Arc<[String]>,
     pub readiness: Readiness,
     pub commands: mpsc::Sender<Command>,
-    /// The backends in force, read from their live state; called at each scrape.
-    pub backends: Arc<dyn Fn() -> Vec<BackendSample> + Send + Sync>,
+    /// The pools in force, read from their backends' live state; called at each scrape.
+    pub pools: Arc<dyn Fn() -> Vec<PoolSample> + Send + Sync>,
     /// The names that stand for backends, as they are known; called at each scrape.
     pub names: Arc<dyn Fn() -> Vec<NameSample> + Send + Sync>,
 }

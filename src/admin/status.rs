@@ -75,6 +75,8 @@ pub struct PoolStatus {
     pub name: String,
     /// As in the configuration: `p2c`.
     pub algorithm: String,
+    /// No backend is up, and requests go to those that are down.
+    pub fail_open: bool,
     pub backends: Vec<BackendStatus>,
     /// Those among the pool's backends in the file; absent where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -107,4 +109,36 @@ pub struct BackendStatus {
     /// How it differs from the file, because somebody said so: `draining`, `ejected for another 4m`, `weight 1 -> 5`.
     #[serde(default)]
     pub drift: Vec<String>,
+    /// `up`, or what speaks against it: `down`, `ejected`, `trial`, `undecided`, `draining`, `held`.
+    pub state: String,
+    /// `None`: it is not checked.
+    pub check: Option<CheckStatus>,
+    pub ejection: EjectionStatus,
+}
+
+/// What the checks of a backend have found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// What the last probe found: `passed`, or why it failed, such as `timeout` or `status 503`. `None`: none has ended yet.
+    pub finding: Option<String>,
+    /// So many probes in a row have passed, or have failed.
+    pub streak: u32,
+    pub latency_ms: Option<f64>,
+    /// When the backend came up, or went down, for its checks.
+    pub since: Option<Timestamp>,
+    /// `None`: under way.
+    pub next_ms: Option<u64>,
+}
+
+/// What a backend's answers have led to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EjectionStatus {
+    /// In a row.
+    pub errors: u32,
+    /// How many there were.
+    pub count: u64,
+    /// The code of the error that led to the last one.
+    pub reason: Option<String>,
+    /// `None`: it is not ejected now.
+    pub until: Option<Timestamp>,
 }

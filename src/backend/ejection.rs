@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Backend, Claim};
+use super::Backend;
 
 /// The ejections so far.
 #[derive(Debug, Clone, Default)]
@@ -66,10 +66,17 @@ impl Backend {
         due && self.standing.put_on_trial()
     }
 
-    /// To be asked of a backend that was picked, before anything is sent. Costs a load where there is no trial.
+    /// For a request that has taken a slot of a backend on trial, it is the trial from now on; `false` where another is, and this one
+    /// has to look elsewhere. Costs a load where there is no trial.
     #[inline]
-    pub fn claim(&self) -> Claim {
+    pub fn claim(&self) -> bool {
         self.standing.claim()
+    }
+
+    /// For a lease over a slot: whether it is the trial, and says how that ended or that it did not (`trial_lapses`).
+    #[inline]
+    pub fn begins_trial(&self) -> bool {
+        self.standing.begins_trial()
     }
 
     /// The trial was answered. `errors`: how many it has to its account for now, so that few more are needed to eject it again.

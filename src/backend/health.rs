@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Backend;
 
@@ -83,7 +83,7 @@ pub struct Verdict {
     /// Of the last probe, to its verdict.
     pub latency: Duration,
     /// Since when the backend is up, or down, for the checks; `None`: they have not said anything yet.
-    pub since: Option<Instant>,
+    pub since: Option<SystemTime>,
     /// `None`: the next probe is under way or waits for its turn.
     pub next: Option<Instant>,
     /// Probes that ended, by `Finding::index`.
@@ -150,7 +150,7 @@ impl Backend {
     }
 
     /// A probe has ended. `rise`, `fall`: so many in a row it takes to come up, and to go down.
-    pub fn probed(&self, finding: Finding, latency: Duration, rise: u32, fall: u32, now: Instant) -> Option<Change> {
+    pub fn probed(&self, finding: Finding, latency: Duration, rise: u32, fall: u32, now: SystemTime) -> Option<Change> {
         let mut health = self.health();
         let Health { decided, verdict, checked, .. } = &mut *health;
         verdict.probes[finding.index()] += 1;
@@ -242,7 +242,7 @@ mod tests {
 
     /// With rise 2 and fall 3, whether it is available after each finding.
     fn course(backend: &Backend, findings: &[Finding]) -> Vec<bool> {
-        let now = Instant::now();
+        let now = SystemTime::now();
         let probe = |finding: &Finding| {
             backend.probed(*finding, Duration::ZERO, 2, 3, now);
             backend.is_available()
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_first_verdict_is_a_beginning_and_only_a_later_one_a_recovery() {
-        let now = Instant::now();
+        let now = SystemTime::now();
         let probed = |backend: &Backend, finding| backend.probed(finding, Duration::ZERO, 1, 1, now);
         let down = backend(Start::Down);
         assert_eq!(probed(&down, PASSED), Some(Change::Begins));
@@ -333,7 +333,7 @@ mod tests {
         #[test]
         fn the_state_changes_only_at_the_end_of_a_long_enough_row(passed in proptest::collection::vec(any::<bool>(), 0..60), rise in 1u32..5, fall in 1u32..5) {
             let backend = backend(Start::Up);
-            let now = Instant::now();
+            let now = SystemTime::now();
             let mut before = true;
             for at in 0..passed.len() {
                 let finding = if passed[at] { PASSED } else { REFUSED };

@@ -22,7 +22,7 @@ use ramp::{LastRamp, Ramp};
 
 pub use ejection::Record;
 pub use health::{Change, Finding, Start, Verdict};
-pub use standing::{Claim, Standing};
+pub use standing::Standing;
 
 /// Identity and live state, shared by all workers. What requests read are atomics, of which none guards another.
 #[derive(Debug)]
@@ -151,12 +151,12 @@ impl Backend {
     }
 
     /// It has answered, `took` after the request.
-    pub fn answered(&self, now: Instant, took: Duration) {
+    pub fn learn_answer(&self, now: Instant, took: Duration) {
         self.latency.answered(now, took, &self.crew.latency);
     }
 
     /// It has failed, or its answer says that it has.
-    pub fn failed(&self, now: Instant, took: Duration) {
+    pub fn learn_failure(&self, now: Instant, took: Duration) {
         self.latency.failed(now, took, &self.crew.latency);
     }
 }

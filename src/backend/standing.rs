@@ -4,8 +4,9 @@
 //! the others, and a backend is back only when all of them have let go. What follows from the bits is computed by whoever changes
 //! one and kept as the lowest bit: a pick looks at a single relaxed load, whatever there is to be known.
 //!
-//! An ejection that is over leads to a trial. The backend is available to exactly one request, which claims it (`TRIAL` to
-//! `TRYING`, by compare-and-swap, so that of many workers one gets it); what becomes of that request decides.
+//! An ejection that is over leads to a trial. The backend is available to exactly one request, which claims it with its slot (`TRIAL`
+//! to `CLAIMED`, by compare-and-swap, so that of many workers one gets it); its lease, which may be another worker's a little later, makes
+//! it `TRYING`, and what becomes of the lease decides.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +25,8 @@ const DOWN: u32 = 1 << 4;
 const EJECTED: u32 = 1 << 5;
 /// Its time is over: the next request is its trial.
 const TRIAL: u32 = 1 << 6;
+/// A request has taken the trial, and is not under way yet.
+const CLAIMED: u32 = 1 << 9;
 /// The trial is under way; no other request may have it.
 const TRYING: u32 = 1 << 7;
 /// All of its pool is down: it is picked although it is.
@@ -31,8 +34,9 @@ const FAIL_OPEN: u32 = 1 << 8;
 
 /// What speaks against it even when all of the pool is down: somebody wants it so.
 const BY_HAND: u32 = DRAINING | HELD;
-const OUT: u32 = UNDECIDED | DOWN | EJECTED | TRYING;
-const PASSIVE: u32 = EJECTED | TRIAL | TRYING;
+const OUT: u32 = UNDECIDED | DOWN | EJECTED | CLAIMED | TRYING;
+const ON_TRIAL: u32 = TRIAL | CLAIMED | TRYING;
+const PASSIVE: u32 = EJECTED | ON_TRIAL;
 
 /// How a backend stood at the moment of a look.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,9 +48,9 @@ impl Standing {
         self.0 & AVAILABLE != 0
     }
 
-    /// Nothing speaks against it.
+    /// Nothing speaks against it, and nothing is to be tried first.
     pub fn is_up(self) -> bool {
-        self.0 & (BY_HAND | OUT) == 0
+        self.0 & (BY_HAND | OUT | TRIAL) == 0
     }
 
     /// Whether a pool may fall back on it when nothing is up.
@@ -85,19 +89,17 @@ impl Standing {
     }
 
     pub fn is_on_trial(self) -> bool {
-        self.0 & (TRIAL | TRYING) != 0
+        self.0 & ON_TRIAL != 0
     }
 
-    pub fn fails_open(self) -> bool {
-        self.0 & FAIL_OPEN != 0 && !self.is_up()
+    /// Its pool fails open.
+    pub fn is_open(self) -> bool {
+        self.0 & FAIL_OPEN != 0
     }
 
-    /// Every word of `word`.
-    pub const WORDS: [&'static str; 7] = ["up", "held", "draining", "undecided", "down", "ejected", "trial"];
-
-    /// For status and people: of several reasons, the one that would have to go first.
+    /// For metrics, status and people: of several reasons, the one that would have to go first.
     pub fn word(self) -> &'static str {
-        [(HELD, "held"), (DRAINING, "draining"), (UNDECIDED, "undecided"), (DOWN, "down"), (EJECTED, "ejected"), (TRIAL | TRYING, "trial")]
+        [(HELD, "held"), (DRAINING, "draining"), (UNDECIDED, "undecided"), (DOWN, "down"), (EJECTED, "ejected"), (ON_TRIAL, "trial")]
             .iter()
             .find(|(bit, _)| self.0 & bit != 0)
             .map_or("up", |(_, word)| word)
@@ -114,16 +116,6 @@ impl fmt::Debug for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:#b})", self.word(), self.0)
     }
-}
-
-/// A request's claim on the backend that was picked for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    Plain,
-    /// This request is the backend's trial: whoever holds it says how it ended, or that it did not (`trial_lapses`).
-    Trial,
-    /// Another request became its trial a moment ago. It is not available any more: pick again.
-    Taken,
 }
 
 /// The word itself.
@@ -183,7 +175,7 @@ impl Word {
     }
 
     pub fn eject(&self) {
-        self.change(0, TRIAL | TRYING, EJECTED);
+        self.change(0, ON_TRIAL, EJECTED);
     }
 
     /// Its time is over.
@@ -200,22 +192,26 @@ impl Word {
         self.change(TRYING, TRYING, 0)
     }
 
+    /// Of a lease, or of a claim that came to none.
     pub fn trial_lapses(&self) -> bool {
-        self.change(TRYING, TRYING, TRIAL)
+        self.change(CLAIMED | TRYING, CLAIMED | TRYING, TRIAL)
     }
 
+    /// For a request that has a slot: `false` where another became the trial a moment ago, and the backend is not to be had.
     #[inline]
-    pub fn claim(&self) -> Claim {
-        if self.0.load(Ordering::Relaxed) & TRIAL == 0 { Claim::Plain } else { self.claim_trial() }
+    pub fn claim(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & TRIAL == 0 || self.claim_trial()
     }
 
     #[cold]
-    fn claim_trial(&self) -> Claim {
-        match self.change(TRIAL, TRIAL, TRYING) {
-            true => Claim::Trial,
-            false if self.is_available() => Claim::Plain,
-            false => Claim::Taken,
-        }
+    fn claim_trial(&self) -> bool {
+        self.change(TRIAL, TRIAL, CLAIMED) || self.is_available()
+    }
+
+    /// For a lease: whether it is the trial that was claimed.
+    #[inline]
+    pub fn begins_trial(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & CLAIMED != 0 && self.change(CLAIMED, CLAIMED, TRYING)
     }
 }
 
@@ -234,7 +230,7 @@ mod tests {
             (&(|| word.decided_up()) as &dyn Fn(), ("draining", false)),
             (&|| word.drain(false), ("ejected", false)),
             (&|| word.hold(true), ("held", false)),
-            (&|| drop(word.readmit()), ("held", false)),
+            (&|| assert!(word.readmit()), ("held", false)),
             (&|| word.hold(false), ("up", true)),
         ] {
             step();
@@ -264,16 +260,18 @@ mod tests {
     #[test]
     fn a_trial_is_one_request_and_never_lost() {
         let word = Word::default();
-        assert_eq!(word.claim(), Claim::Plain);
+        assert!(word.claim() && !word.begins_trial());
         word.eject();
         assert!(word.put_on_trial() && !word.put_on_trial());
         assert!(word.is_available());
-        assert_eq!(word.claim(), Claim::Trial);
+        assert!(word.claim() && !word.is_available());
+        assert!(word.trial_lapses() && word.is_available(), "whoever claimed it left before it began");
+        assert!(word.claim() && word.begins_trial() && !word.begins_trial());
         assert!(!word.is_available());
         assert!(word.trial_lapses() && word.is_available());
-        assert_eq!(word.claim(), Claim::Trial);
+        assert!(word.claim() && word.begins_trial());
         assert!(word.trial_passes() && word.is_available());
-        assert_eq!(word.claim(), Claim::Plain);
+        assert!(word.claim() && !word.begins_trial());
         assert!(!word.trial_lapses(), "what came back meanwhile is left alone");
     }
 
@@ -283,12 +281,11 @@ mod tests {
             let word = Word::default();
             word.eject();
             word.put_on_trial();
-            let claims: Vec<Claim> = std::thread::scope(|scope| {
+            let claims: usize = std::thread::scope(|scope| {
                 let claiming: Vec<_> = (0..4).map(|_| scope.spawn(|| word.claim_trial())).collect();
-                claiming.into_iter().map(|claim| claim.join().unwrap()).collect()
+                claiming.into_iter().map(|claim| usize::from(claim.join().unwrap())).sum()
             });
-            let count = |claim| claims.iter().filter(|other| **other == claim).count();
-            assert_eq!((count(Claim::Trial), count(Claim::Taken)), (1, 3), "{claims:?}");
+            assert_eq!(claims, 1);
         }
     }
 }

@@ -248,7 +248,7 @@ fn eight_threads_at_once_while_everything_changes() {
                 if held.len() > 10 {
                     let (ended, took) = (held.pop_front().expect("there are some"), Duration::from_micros(random.u64(1..10_000)));
                     ended.end();
-                    if random.u8(..) < 10 { ended.failed(Instant::now(), took) } else { ended.answered(Instant::now(), took) }
+                    if random.u8(..) < 10 { ended.learn_failure(Instant::now(), took) } else { ended.learn_answer(Instant::now(), took) }
                 }
                 let other = &set.members[random.usize(1..4)].backend;
                 match random.u8(..) {

@@ -166,15 +166,20 @@ impl Member {
         self.max_requests.is_some_and(|most| self.backend.in_flight() >= most.get())
     }
 
-    /// Takes a slot: one request more is in flight, unless it was full by now.
+    /// Takes a slot: one request more is in flight, unless it was full by now, or on trial and somebody else had it.
     pub fn try_begin(&self) -> bool {
-        match self.max_requests {
+        let begun = match self.max_requests {
             Some(most) => self.backend.try_begin(most.get()),
             None => {
                 self.backend.begin();
                 true
             }
+        };
+        if begun && !self.backend.claim() {
+            self.backend.end();
+            return false;
         }
+        begun
     }
 }
 

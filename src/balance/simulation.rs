@@ -110,7 +110,7 @@ fn run(algorithm: Algorithm, scenario: &Scenario) -> Run {
             let Some(Reverse((at, index, since, well))) = ends.pop() else { break };
             let (backend, at, took) = (&set.members[index].backend, epoch + Duration::from_nanos(at), Duration::from_nanos(at - since));
             backend.end();
-            if well { backend.answered(at, took) } else { backend.failed(at, took) }
+            if well { backend.learn_answer(at, took) } else { backend.learn_failure(at, took) }
         }
         let index = choose(&*balancer, &set, epoch + Duration::from_secs_f64(now), scenario.hot, random);
         set.members[index].backend.begin();

@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::model::{
-    Action, Admin, BackendSpec, Config, Hashing, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts, Queue, Retry, Route,
-    RouteTimeouts, Secret, Server, Sticky,
+    Action, Admin, BackendSpec, Config, Eject, Faults, Hashing, Health, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts,
+    Probe, Queue, Retry, Route, RouteTimeouts, Secret, Server, Sticky,
 };
 use super::value::Size;
 
@@ -183,7 +183,9 @@ fn listener(listener: &Listener) -> Thing {
 }
 
 fn pool(pool: &Pool) -> Thing {
-    let Pool { name, algorithm, hash: Hashing { on: hash_on, bound }, slow_start, backends, sticky, timeout, idle_connections, retry, queue } = pool;
+    let Pool { name, algorithm, hash, slow_start, backends, sticky, timeout, idle_connections, retry, queue, health, eject, when_all_down } =
+        pool;
+    let Hashing { on: hash_on, bound } = hash;
     let PoolTimeouts { connect, first_byte, stall, tunnel, idle, total } = timeout;
     let Retry { tries, on, budget_percent, try_timeout, backoff } = retry;
     let on: Vec<&str> = on.iter().map(|reason| reason.as_str()).collect();
@@ -205,9 +207,12 @@ fn pool(pool: &Pool) -> Thing {
         ("retry.try_timeout", time_or_none(*try_timeout)),
         ("retry.backoff", time(*backoff)),
         ("queue", queue.map_or("none".to_owned(), |Queue { max, wait }| format!("max {max}, wait {}", time(wait)))),
+        ("when_all_down", when_all_down.as_str().to_owned()),
     ];
     let mut thing = thing(format!("pool {name}"), keys);
     thing.keys.extend(self::sticky(sticky.as_ref()));
+    thing.keys.extend(health.iter().flat_map(self::health));
+    thing.keys.extend(self::eject(eject.as_ref()));
     let backend = |BackendSpec { address, weight, max_requests, backup }: &BackendSpec| {
         let most = max_requests.map(|most| format!(", max_requests {most}")).unwrap_or_default();
         let backup = if *backup { ", backup" } else { "" };
@@ -227,6 +232,47 @@ fn sticky(sticky: Option<&Sticky>) -> [Key; 2] {
     let mut hasher = DefaultHasher::new();
     sticky.and_then(|sticky| sticky.secret.as_ref()).map(Secret::bytes).hash(&mut hasher);
     [Key::shown("sticky", shown), Key::hidden("sticky.secret_file", hasher.finish().to_string())]
+}
+
+fn health(health: &Health) -> Vec<Key> {
+    let Health { probe, every, timeout, rise, fall, start } = health;
+    let mut keys = vec![
+        Key::shown("health.every", time(*every)),
+        Key::shown("health.timeout", time(*timeout)),
+        Key::shown("health.rise", rise.to_string()),
+        Key::shown("health.fall", fall.to_string()),
+        Key::shown("health.start", start.as_str().to_owned()),
+    ];
+    match probe {
+        Probe::Tcp => keys.push(Key::shown("health.kind", "tcp".to_owned())),
+        Probe::Http { method, path, host, headers, expect, body } => keys.extend([
+            Key::shown("health.kind", "http".to_owned()),
+            Key::shown("health.method", method.clone()),
+            Key::shown("health.path", path.clone()),
+            Key::shown("health.host", host.clone().unwrap_or_else(|| "the backend's address".to_owned())),
+            Key::shown("health.expect", list(expect)),
+            // What is asked for may be a secret.
+            Key::hidden("health.headers", format!("{headers:?}")),
+            Key::hidden("health.body", format!("{body:?}")),
+        ]),
+    }
+    keys
+}
+
+fn eject(eject: Option<&Eject>) -> Vec<Key> {
+    let Some(Eject { errors, base, max_percent, on }) = eject else {
+        return vec![Key::shown("eject.errors", "off".to_owned())];
+    };
+    let Faults { connect, reset, timeout, malformed, statuses } = on;
+    let words = [(connect, "connect"), (reset, "reset"), (timeout, "timeout"), (malformed, "malformed")];
+    let words = words.into_iter().filter(|(on, _)| **on).map(|(_, word)| word.to_owned());
+    let on: Vec<String> = words.chain(statuses.iter().map(ToString::to_string)).collect();
+    vec![
+        Key::shown("eject.errors", errors.to_string()),
+        Key::shown("eject.on", list(&on)),
+        Key::shown("eject.base", time(*base)),
+        Key::shown("eject.max", format!("{max_percent}%")),
+    ]
 }
 
 fn route(route: &Route) -> Thing {
@@ -364,6 +410,11 @@ respond = { body = "one" }
             ),
             (&[("[listen.web]", "[listen.web]\nlimits = { body = \"1MB\" }")], "changed listener web: limits.body 256MiB -> 1MB"),
             (&[("secret one", "secret two")], "changed route app: request_headers"),
+            (
+                &[("[pool.old]", "[pool.old]\neject = { errors = \"off\" }\nwhen_all_down = \"fail\"")],
+                "changed pool old: when_all_down fail_open -> fail\nchanged pool old: eject.errors 5 -> off\nremoved pool old: eject.on\n\
+                 removed pool old: eject.base\nremoved pool old: eject.max",
+            ),
             (&[("body = \"one\"", "body = \"two\"")], "changed route /fixed: respond.body"),
             (&[("path = \"/old\"", "path = \"/older\"")], "added route /older\nremoved route /old"),
             (

@@ -89,6 +89,7 @@ impl<'a> File<'a> {
             match (value.get_ref(), kind) {
                 (DeValue::Integer(number), Kind::Duration { .. }) => mistake.help(format!("write \"{number}s\" or \"{number}ms\"")),
                 (DeValue::Integer(number), Kind::Size { .. }) => mistake.help(format!("write \"{number}B\" or \"{number}KiB\"")),
+                (DeValue::Integer(number), Kind::Share) => mistake.help(format!("write \"{number}%\"")),
                 (DeValue::String(text), Kind::Number { .. }) if text.parse::<i64>().is_ok() => mistake.help("write it without the quotes"),
                 (DeValue::String(text), Kind::Decimal { .. }) if text.parse::<f64>().is_ok() => mistake.help("write it without the quotes"),
                 (DeValue::String(text), Kind::Flag) if text == "true" || text == "false" => mistake.help("write it without the quotes"),
@@ -435,6 +436,23 @@ impl<'a> Section<'a> {
         Section::open(self.file, keys, table, span, &join(place, name))
     }
 
+    /// The table behind a key that may also hold the value of the table's first key alone; then every other key of it reads as its
+    /// default. `None`: the key is not written, or neither of the two.
+    pub fn short(&self, name: &str, place: &str) -> Option<(Option<Written<String>>, Section<'a>)> {
+        let Kind::Short(keys) = self.key(name).kind else { panic!("`{name}` has no short form") };
+        let written = self.value(name)?;
+        let span = self.key_span(name).unwrap_or_else(|| written.span());
+        let open = |table| Section::open(self.file, keys, table, span, &join(place, name));
+        match written.get_ref() {
+            DeValue::Table(table) => Some((None, open(Some(table)))),
+            DeValue::String(_) => Some((Some(self.file.string(written, &keys[0].kind)?), open(None))),
+            _ => {
+                self.file.wrong_type(written, &self.key(name).kind);
+                None
+            }
+        }
+    }
+
     /// The tables of `[name.NAME]`, in the order of the file.
     pub fn named(&self, name: &str) -> Vec<Named<'a>> {
         let Kind::Named(keys) = self.key(name).kind else { panic!("`{name}` has no names") };
@@ -568,6 +586,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Many(each) => format!("{}, or a list", expected(each)),
         Kind::Entries(_) => "a list such as [\"10.0.0.1:8080\"]".to_owned(),
         Kind::Pairs => "a table of strings such as { name = \"value\" }".to_owned(),
+        Kind::Short(keys) => format!("a table, or its `{}` alone", keys[0].name),
         Kind::Table(_) | Kind::Named(_) | Kind::Repeated(_) | Kind::Later => "a table".to_owned(),
     }
 }

@@ -4,7 +4,7 @@
 //! A key that is promised but not built yet stands here too, as `Kind::Later`: it is refused by name. Accepting and ignoring it
 //! would tell somebody that a health check runs which does not.
 
-use super::model::{AccessFormat, Algorithm, Level, Reason};
+use super::model::{AccessFormat, Algorithm, Level, Reason, Start, WhenAllDown};
 
 /// One key of one table.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,8 @@ pub enum Kind {
     /// A table of strings whose keys are the writer's own.
     Pairs,
     Table(&'static [Key]),
+    /// A table, or the value of its first key alone.
+    Short(&'static [Key]),
     /// Tables with names: `[listen.NAME]`.
     Named(&'static [Key]),
     /// Tables in order: `[[route]]`.
@@ -256,9 +258,29 @@ const POOL: &[Key] = &[
         "64",
     )
     .or("256"),
+    key(
+        "health",
+        Kind::Short(HEALTH),
+        "Active checks: each backend is probed on a connection of its own, and gets no requests while it is down. `health = \"/healthz\"` is \
+         short for a table with only that `path`. Left out: nothing is probed, every backend counts as up.",
+        "{ path = \"/healthz\", every = \"2s\" }",
+    ),
+    key(
+        "eject",
+        Kind::Table(EJECT),
+        "Passive ejection, **on by default**: a backend whose answers to real requests fail several times in a row is left out for a while, then \
+         tried with one request. Never a lone backend, never the last one that is up. `{ errors = \"off\" }` turns it off.",
+        "{ errors = 10, base = \"30s\" }",
+    ),
+    key(
+        "when_all_down",
+        Kind::Word { words: WhenAllDown::WORDS, later: &[] },
+        "When every backend is down or ejected. `fail_open`: pick among them as if they were up, for the checks may be wrong. `fail`: answer \
+         503. Either is logged once when it begins and once when it ends.",
+        "\"fail\"",
+    )
+    .or("fail_open"),
     later("tls", "TLS to the backends."),
-    later("health", "Active health checks."),
-    later("eject", "Backends that answer badly are left out for a while."),
     key(
         "retry",
         Kind::Table(RETRY),
@@ -272,7 +294,6 @@ const POOL: &[Key] = &[
         "Requests wait for a free slot while all backends have their `max_requests`. Left out: they are refused at once, with 503.",
         "{ max = 1000, wait = \"200ms\" }",
     ),
-    later("when_all_down", "What to do when no backend is healthy."),
 ];
 
 const STICKY: &[Key] = &[
@@ -385,6 +406,76 @@ const QUEUE: &[Key] = &[
         "\"1s\"",
     )
     .or("200ms"),
+];
+
+const HEALTH: &[Key] = &[
+    key("path", Kind::Text, "The path, with a query if there is to be one, that is asked for.", "\"/healthz\"").or("/"),
+    key(
+        "kind",
+        Kind::Word { words: &["http", "tcp"], later: &["grpc"] },
+        "`http`: a request is answered as expected. `tcp`: a connection is made; keys about requests are then errors.",
+        "\"tcp\"",
+    )
+    .or("http"),
+    key(
+        "every",
+        TIME,
+        "From the end of one probe to the next, give or take a tenth. A fifth of it, but not under 500ms, while a backend is down or the last \
+         probes do not agree with the verdict.",
+        "\"2s\"",
+    )
+    .or("5s"),
+    key("timeout", TIME, "For a probe, from the connect to the verdict.", "\"500ms\"").or("1s"),
+    key("rise", Kind::Number { min: 1, max: 100, word: None }, "So many probes in a row must pass for a backend that is down to be up.", "3").or("2"),
+    key("fall", Kind::Number { min: 1, max: 100, word: None }, "So many probes in a row must fail for a backend that is up to be down.", "2").or("3"),
+    key(
+        "expect",
+        Kind::Many(&Kind::Text),
+        "The status of a passed probe: one, a range, or a list of these.",
+        "[\"200\", \"300-302\"]",
+    )
+    .or("200-399"),
+    key("body", Kind::Text, "What the body must contain, within its first 64 KiB. Left out: anything will do.", "\"ready\""),
+    key("method", Kind::Text, "The method of the request.", "\"HEAD\"").or("GET"),
+    key("host", Kind::Text, "The `Host` of the request. Left out: the backend's address.", "\"app.example.com\""),
+    key("headers", Kind::Pairs, "More header fields of the request.", "{ x-probe = \"1\" }"),
+    key(
+        "start",
+        Kind::Word { words: Start::WORDS, later: &[] },
+        "A backend that has never been probed. `wait`: takes no requests until its first probe has ended, and what that one found is the verdict; \
+         if it ran out of time it found nothing, and the backend counts as up for now. A request that finds the whole pool so waits as \
+         long. `up`: takes requests at once. `down`: takes none until `rise` probes in a row have passed.",
+        "\"up\"",
+    )
+    .or("wait"),
+];
+
+const EJECT: &[Key] = &[
+    key("errors", Kind::Number { min: 1, max: 1000, word: Some("off") }, "So many errors in a row eject a backend; `off` ejects none.", "3").or("5"),
+    key(
+        "on",
+        Kind::Many(&Kind::Text),
+        "What is an error. `connect`: refused, failed or timed out. `reset`: the connection ended before or within an answer. `timeout`: no \
+         first byte, or no further one, in time. `malformed`: not HTTP. A status such as `503`, or `5xx`: only if you say so, as an application \
+         may have its reasons. Left out: the first four.",
+        "[\"connect\", \"reset\", \"timeout\", \"5xx\"]",
+    ),
+    key(
+        "base",
+        TIME,
+        "For how long. Twice as long the second time in a row, three times the third, ten times at most. A backend that then stays in for ten \
+         times as long is forgiven.",
+        "\"30s\"",
+    )
+    .or("10s"),
+    key(
+        "max",
+        Kind::Share,
+        "The most of a pool's backends that may be out by ejection at once: rounded down, but one where there are two or more. It limits \
+         nothing that checks say or that is done by hand.",
+        "\"30%\"",
+    )
+    .or("50%"),
 ];
 
 const POOL_TIMEOUT: &[Key] = &[
@@ -538,7 +629,7 @@ pub fn walk(keys: &'static [Key], place: &str, visit: &mut dyn FnMut(&str, &'sta
         visit(place, key);
         let below = if place.is_empty() { key.name.to_owned() } else { format!("{place}.{}", key.name) };
         match key.kind {
-            Kind::Table(keys) | Kind::Repeated(keys) | Kind::Entries(keys) => walk(keys, &below, visit),
+            Kind::Table(keys) | Kind::Short(keys) | Kind::Repeated(keys) | Kind::Entries(keys) => walk(keys, &below, visit),
             Kind::Named(keys) => walk(keys, &format!("{below}.NAME"), visit),
             _ => {}
         }

@@ -114,6 +114,96 @@ pub struct Pool {
     pub retry: Retry,
     /// `None`: who finds no slot is refused at once.
     pub queue: Option<Queue>,
+    /// `None`: not probed.
+    pub health: Option<Health>,
+    /// `None`: turned off.
+    pub eject: Option<Eject>,
+    pub when_all_down: WhenAllDown,
+}
+
+/// How the backends of a pool are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    pub probe: Probe,
+    /// From the end of one probe to the beginning of the next.
+    pub every: Duration,
+    pub timeout: Duration,
+    /// At least 1.
+    pub rise: u32,
+    /// At least 1.
+    pub fall: u32,
+    pub start: Start,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// A connection is made.
+    Tcp,
+    /// A request is answered.
+    Http {
+        /// A token.
+        method: String,
+        /// In origin form, query included.
+        path: String,
+        /// `None`: the backend's address.
+        host: Option<String>,
+        headers: Vec<(String, String)>,
+        /// Never empty.
+        expect: Vec<Statuses>,
+        /// What the first 64 KiB of the body must contain.
+        body: Option<String>,
+    },
+}
+
+/// A range of statuses, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statuses {
+    pub first: u16,
+    pub last: u16,
+}
+
+impl Statuses {
+    pub fn contains(self, status: u16) -> bool {
+        (self.first..=self.last).contains(&status)
+    }
+}
+
+/// When a backend that answers badly is left out, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eject {
+    /// In a row; at least 1.
+    pub errors: u32,
+    pub base: Duration,
+    /// 1 to 100.
+    pub max_percent: u32,
+    pub on: Faults,
+}
+
+/// What counts as an error of a backend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Faults {
+    pub connect: bool,
+    pub reset: bool,
+    pub timeout: bool,
+    pub malformed: bool,
+    pub statuses: Vec<Statuses>,
+}
+
+words! {
+    /// How a backend that nobody has probed yet begins.
+    Start {
+        Wait = "wait",
+        Up = "up",
+        Down = "down",
+    }
+}
+
+words! {
+    /// What becomes of requests when every backend of the pool is down or ejected.
+    WhenAllDown {
+        FailOpen = "fail_open",
+        Fail = "fail",
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -456,6 +546,16 @@ impl fmt::Display for HostPattern {
         match self {
             HostPattern::Exact(host) => f.write_str(host),
             HostPattern::Wildcard(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
+/// As the file has it.
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.last) {
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
         }
     }
 }

@@ -69,6 +69,7 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         }
         Kind::Entries(keys) => json!({ "type": "array", "minItems": 1, "items": { "anyOf": [self::kind(&keys[0].kind), table(keys)] } }),
         Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::Short(keys) => json!({ "anyOf": [self::kind(&keys[0].kind), table(keys)] }),
         Kind::Table(keys) => return table(keys),
         Kind::Named(keys) => json!({ "type": "object", "additionalProperties": table(keys) }),
         Kind::Repeated(keys) => json!({ "type": "array", "items": table(keys) }),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
-use super::model::{DnsName, HashOn, HostPattern, PathPattern};
+use super::model::{DnsName, Faults, HashOn, HostPattern, PathPattern, Statuses};
 use super::suggest;
 use crate::failure::Malformed;
 use crate::message::path;
@@ -111,6 +111,63 @@ pub(super) fn size(text: &str) -> Result<Size, Mistake> {
     let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, unit)| *unit);
     let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
     bytes.map(Size).ok_or_else(|| wrong().help("write a whole number and a unit, such as \"512B\", \"16KiB\", \"1MB\" or \"1GiB\""))
+}
+
+/// `200`, `200-399`.
+pub(super) fn statuses(text: &str) -> Result<Statuses, Mistake> {
+    let wrong = || Mistake::new(format!("`{}` is not a status, nor a range of them", text.escape_debug()));
+    let status = |text: &str| {
+        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let status: u16 = text.parse().ok().filter(|_| digits)?;
+        (200..=599).contains(&status).then_some(status)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (status(first.trim()), status(last.trim())) {
+        (Some(first), Some(last)) if first <= last => Ok(Statuses { first, last }),
+        (Some(first), Some(last)) => Err(wrong().help(format!("the lower one stands first: \"{last}-{first}\""))),
+        _ => Err(wrong().help("write one from 200 to 599 such as \"200\", or a range such as \"200-399\"")),
+    }
+}
+
+/// One word of what may count as an error of a backend, put in.
+pub(super) fn fault(text: &str, faults: &mut Faults) -> Result<(), Mistake> {
+    match text {
+        "connect" => faults.connect = true,
+        "reset" => faults.reset = true,
+        "timeout" => faults.timeout = true,
+        "malformed" => faults.malformed = true,
+        "5xx" => faults.statuses.push(Statuses { first: 500, last: 599 }),
+        other => match statuses(other) {
+            Ok(statuses) if statuses.first >= 400 => faults.statuses.push(statuses),
+            Ok(_) => return Err(Mistake::new(format!("`{other}` is no error of a backend")).help("statuses from 400 up can be")),
+            Err(_) => {
+                let known = "there are \"connect\", \"reset\", \"timeout\", \"malformed\", \"5xx\", and statuses such as \"503\"";
+                return Err(Mistake::new(format!("`{}` is not an error that can eject", other.escape_debug())).help(known));
+            }
+        },
+    }
+    Ok(())
+}
+
+/// The path of a probe, query included: sent as it is.
+pub(super) fn probe_path(text: &str) -> Result<String, Mistake> {
+    if !text.starts_with('/') {
+        return Err(Mistake::new(format!("`{}` is not a path", text.escape_debug())).help("a path begins with `/`: \"/healthz\""));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(Mistake::new(format!("`{}` cannot be asked for", text.escape_debug()))
+            .help("blanks, `#` and letters beyond ASCII stand percent-encoded in a path: \"%20\""));
+    }
+    Ok(text.to_owned())
+}
+
+/// The value of `Host`: a name or an address, with or without a port.
+pub(super) fn probe_host(text: &str) -> Result<String, Mistake> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err(Mistake::new(format!("`{}` is not a host", text.escape_debug())).help("write a name such as \"app.example.com\""));
+    }
+    Ok(text.to_owned())
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`. Names are not addresses.

@@ -153,6 +153,8 @@ fn sending(stop: Stop) -> Failure {
 
 /// Takes a connection back once its answer has been read whole.
 pub trait Home {
+    /// The answer has ended: whole, or by this failure. Not told where it is dropped before its end.
+    fn ended(&self, how: Result<(), Failure>);
     fn take_back(self, connection: Box<Connection>);
 }
 
@@ -203,12 +205,10 @@ impl<H: Home> ResponseBody<H> {
     /// The answer was read whole: the connection goes home if it is fit for more.
     fn finish(&mut self) {
         let pumped = self.pump.take().is_none_or(|pump| pump.is_whole());
-        if let Some((mut connection, home)) = self.exchange.take()
-            && self.keep_alive
-            && pumped
-            // Bytes behind the answer that nobody asked for: whatever they are, they must not answer the next request.
-            && connection.buffer.is_empty()
-        {
+        let Some((mut connection, home)) = self.exchange.take() else { return };
+        home.ended(Ok(()));
+        // Bytes behind the answer that nobody asked for: whatever they are, they must not answer the next request.
+        if self.keep_alive && pumped && connection.buffer.is_empty() {
             connection.buffer.release();
             home.take_back(connection);
         }
@@ -216,7 +216,9 @@ impl<H: Home> ResponseBody<H> {
 
     fn fail(&mut self, failure: Failure) -> Poll<Result<bool, Failure>> {
         self.pump = None;
-        self.exchange = None;
+        if let Some((_, home)) = self.exchange.take() {
+            home.ended(Err(failure));
+        }
         Poll::Ready(Err(failure))
     }
 }

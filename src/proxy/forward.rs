@@ -115,6 +115,8 @@ impl Lost {
 struct Seen {
     /// A kept connection was dead. Where one is, others are: there is no second try on one.
     stale: bool,
+    /// The last exchange was on a kept connection: if that was dead, it says nothing about its backend.
+    kept: bool,
     /// The client has been told to go on with its body (100), which need not be said twice.
     go_on: bool,
     /// The client has seen another interim answer: what follows it must come from the same backend.
@@ -145,7 +147,7 @@ impl Forward<'_> {
         };
         let mut attempts = 1;
         loop {
-            let ended = self.attempt(lease.seat()).await;
+            let ended = self.attempt(&lease).await;
             let again = match self.judge(attempts, &ended) {
                 Verdict::Stop => return ended.map(|answered| Reached { lease, answered }).map_err(|lost| lost.failure),
                 Verdict::Again(again) => again,
@@ -199,8 +201,15 @@ impl Forward<'_> {
         self.pool.pool.set.members[index].try_begin().then_some(index)
     }
 
-    /// A slot later, where the pool has a queue and it is slots that are missing.
-    async fn wait(&mut self, refused: Failure) -> Result<Lease, Failure> {
+    /// A slot later: where nobody was up, after a second look at the pool; where the pool has a queue and it is slots that are missing,
+    /// when one comes free.
+    async fn wait(&mut self, mut refused: Failure) -> Result<Lease, Failure> {
+        if refused != Failure::BackendsFull && self.tried.is_empty() && self.pool.pool.ward.second_look().await {
+            match self.choose(&[]) {
+                Ok(lease) => return Ok(lease),
+                Err(again) => refused = again,
+            }
+        }
         let waited = match self.pool.pool.queue_limits {
             Some(limits) if refused == Failure::BackendsFull => self.line_up(&limits).await,
             _ => Err(refused),
@@ -227,7 +236,7 @@ impl Forward<'_> {
         self.pool.tally.local.waited(self.story.dequeued());
         let backend = waited.map_err(|_| Failure::QueueTimeout)??;
         let seat = seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &backend)).cloned();
-        Ok(Lease::over(seat.unwrap_or_else(|| Rc::new(Seat::passing(backend, queue.clone())))))
+        Ok(Lease::over(seat.unwrap_or_else(|| Rc::new(Seat::passing(backend, queue.clone(), self.pool.pool.ward.clone())))))
     }
 
     /// Whether there is to be another attempt, as far as this one's end decides it.
@@ -279,9 +288,14 @@ impl Forward<'_> {
     }
 
     /// One backend, to its answer's head.
-    async fn attempt(&mut self, seat: &Rc<Seat>) -> Result<Answered, Lost> {
+    async fn attempt(&mut self, lease: &Lease) -> Result<Answered, Lost> {
+        let seat = lease.seat();
         self.story.attempt(self.pool.tally.clone(), seat.backend.address);
         let began = self.pool.pool.algorithm.measures().then(Instant::now);
+        if seat.backend.standing().is_open() {
+            self.story.fails_open();
+            self.pool.tally.local.failed_open();
+        }
         let repeatable = || self.head.method().is_idempotent() && self.content.is_whole();
         let most = self.pool.pool.retry.try_timeout.filter(|_| repeatable()).map(|most| (deadline(most), self.content.watch()));
         let ended = {
@@ -291,7 +305,7 @@ impl Forward<'_> {
                 Some((timer, is_whole)) => within(timer, exchange, || is_whole().then_some(Lost::sent(Failure::TryTimeout))).await,
             }
         };
-        self.ended(&ended);
+        self.ended(lease, &ended);
         if let Some(began) = began {
             learn(&seat.backend, began, &ended);
         }
@@ -299,7 +313,12 @@ impl Forward<'_> {
     }
 
     /// The one place that every attempt passes when it has ended.
-    fn ended(&self, ended: &Result<Answered, Lost>) {
+    fn ended(&self, lease: &Lease, ended: &Result<Answered, Lost>) {
+        match ended {
+            Ok(answered) => lease.answered(answered.response.head.status()),
+            Err(lost) if self.seen.kept && lost.is_stale() => {}
+            Err(lost) => lease.failed(lost.failure),
+        }
         let outcome = ended.as_ref().map_or_else(|lost| lost.failure.into(), |_| Outcome::Ok);
         self.pool.tally.local.attempt(outcome);
     }
@@ -310,6 +329,7 @@ impl Forward<'_> {
         loop {
             let kept = if self.seen.stale { None } else { seat.checkout(rested) };
             let is_kept = kept.is_some();
+            self.seen.kept = is_kept;
             let connection = match kept {
                 Some(connection) => {
                     self.story.reuses();
@@ -432,9 +452,9 @@ fn learn(backend: &Backend, began: Instant, ended: &Result<Answered, Lost>) {
     let now = Instant::now();
     let took = now.saturating_duration_since(began);
     match ended.as_ref().map(|answered| answered.response.head.status()) {
-        Ok(429 | 500 | 502 | 503 | 504) => backend.failed(now, took),
-        Ok(_) => backend.answered(now, took),
-        Err(lost) if lost.failure.blame() == Blame::Upstream => backend.failed(now, took),
+        Ok(429 | 500 | 502 | 503 | 504) => backend.learn_failure(now, took),
+        Ok(_) => backend.learn_answer(now, took),
+        Err(lost) if lost.failure.blame() == Blame::Upstream => backend.learn_failure(now, took),
         Err(_) => {}
     }
 }

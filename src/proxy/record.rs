@@ -70,6 +70,7 @@ pub struct Story {
     /// In line for a slot, all together; and since when, while it is there.
     queued: Option<Duration>,
     queued_since: Option<Instant>,
+    fail_open: bool,
     reused: bool,
     connect: Option<Duration>,
     first_byte: Option<Duration>,
@@ -101,6 +102,7 @@ impl Exchange {
             retry: None,
             queued: None,
             queued_since: None,
+            fail_open: false,
             reused: false,
             connect: None,
             first_byte: None,
@@ -208,6 +210,11 @@ impl Story {
         waited
     }
 
+    /// Went to a backend that is down, because all of its pool is.
+    pub fn fails_open(&mut self) {
+        self.fail_open = true;
+    }
+
     pub fn connected(&mut self, took: Duration) {
         self.reused = false;
         self.connect = Some(took);
@@ -301,6 +308,7 @@ impl Story {
             free_retry: self.free_retry,
             retry: self.retry,
             queued: self.queued,
+            fail_open: self.fail_open,
             received: self.received(),
             sent: self.sent,
             connect: self.connect,

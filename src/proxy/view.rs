@@ -95,9 +95,10 @@ impl PoolSeat {
             match seat {
                 Some(seat) => {
                     seat.adjust(most, pool.idle_timeout);
+                    seat.entrust(&pool.ward);
                     seat.clone()
                 }
-                None => Rc::new(Seat::new(member.backend.clone(), pool.queue.clone(), most, pool.idle_timeout)),
+                None => Rc::new(Seat::new(member.backend.clone(), pool.queue.clone(), pool.ward.clone(), most, pool.idle_timeout)),
             }
         });
         let fresh = || Rc::new(Tally { name: pool.name.clone(), local: pool.series.local() });

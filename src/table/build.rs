@@ -3,13 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Action, Listener, Pool, Route, State, Sticky, Table, Timeouts};
+use crate::backend::{Backend, Start};
 use crate::balance::{self, Member, Set};
 use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn};
 use crate::failure::Failure;
 use crate::route::{Router, Rule};
+use crate::upstream::Ward;
+
+/// A first probe waits for its turn among many; a request that waits for its verdict allows for that.
+const PROBES_LATE: Duration = Duration::from_millis(500);
 
 /// `before`: the table in force, whose balancers are kept where nothing that they see has changed.
 pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
@@ -56,6 +61,7 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         Member { weight, max_requests: spec.max_requests, backup: spec.backup, backend }
     };
     let set = Set { members: present.iter().map(member).collect(), slow_start: pool.slow_start, bound: pool.hash.bound };
+    set.members.iter().for_each(|member| check(&member.backend, pool.health.as_ref()));
     let waits = pool.backends.iter().all(|spec| spec.weight == 0 || is_unresolved(&pool.name, spec, state));
     let old = before.and_then(|table| table.pools.iter().find(|old| *old.name == *pool.name));
     if let Some(old) = old {
@@ -70,12 +76,15 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         let secret = spec.secret.as_ref().map_or_else(|| state.secret(), |secret| secret.bytes());
         Sticky::of(spec, secret, &pool.name, &set)
     });
-    let set = Arc::new(set);
+    let (name, set): (Arc<str>, _) = (pool.name.as_str().into(), Arc::new(set));
     let queue = state.queue(&pool.name);
     // Who waits there gets slots of this set from now on: of backends that were added, up to limits that were raised.
     queue.adopt(set.clone(), balancer.clone());
+    let patience = pool.health.as_ref().map_or(Duration::ZERO, |health| health.timeout + PROBES_LATE);
+    let rounds = state.rounds(&pool.name);
+    let ward = Ward::new(name.clone(), set.clone(), pool.eject.clone(), pool.when_all_down, patience, rounds, queue.clone());
     Pool {
-        name: pool.name.as_str().into(),
+        name,
         sticky,
         algorithm: pool.algorithm,
         set,
@@ -91,6 +100,8 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         retry: pool.retry.clone(),
         queue_limits: pool.queue,
         queue,
+        health: pool.health.clone().map(Arc::new),
+        ward: Arc::new(ward),
         series: state.registry.pool(&pool.name),
     }
 }
@@ -129,6 +140,16 @@ fn is_unresolved(pool: &str, spec: &BackendSpec, state: &State) -> bool {
     match &spec.address {
         BackendAddress::Fixed(_) => false,
         BackendAddress::Dns(name) => state.found(pool, name).is_empty(),
+    }
+}
+
+/// Before the first request can pick it, a backend stands as its check wants it to begin.
+fn check(backend: &Backend, health: Option<&model::Health>) {
+    match health.map(|health| health.start) {
+        None => backend.unchecked(),
+        Some(model::Start::Up) => backend.checked(Start::Up),
+        Some(model::Start::Wait) => backend.checked(Start::Wait),
+        Some(model::Start::Down) => backend.checked(Start::Down),
     }
 }
 
@@ -253,7 +274,7 @@ mod tests {
     fn averages_are_kept_over_a_change_of_algorithm() {
         let state = State::default();
         let first = build(&config(TWO, "least_time", ""), &state, None);
-        first.pools[0].set.members[0].backend.answered(Instant::now(), MINUTE);
+        first.pools[0].set.members[0].backend.learn_answer(Instant::now(), MINUTE);
         let next = build(&config(TWO, "peak_ewma", ""), &state, Some(&first));
         assert!(next.pools[0].set.members[0].backend.latency().peak(Instant::now(), 1.0) > 1e6);
     }

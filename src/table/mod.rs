@@ -21,11 +21,11 @@ pub use state::State;
 pub use sticky::Sticky;
 
 use crate::balance::{Balancer, Set};
-use crate::config::model::{Algorithm, HashOn, HeaderEdits, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
+use crate::config::model::{Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
 use crate::failure::Failure;
 use crate::route::Router;
 use crate::telemetry::{PoolSeries, RouteSeries};
-use crate::upstream::Queue;
+use crate::upstream::{Queue, Ward};
 
 pub struct Table {
     /// Rises by one with every table.
@@ -102,5 +102,8 @@ pub struct Pool {
     pub queue_limits: Option<QueueLimits>,
     /// Where requests wait for a slot. Whatever makes a backend eligible again has to `kick` it.
     pub queue: Arc<Queue>,
+    /// How the backends are probed; `None`: not at all.
+    pub health: Option<Arc<Health>>,
+    pub ward: Arc<Ward>,
     pub series: Arc<PoolSeries>,
 }

@@ -10,7 +10,7 @@ use crate::backend::{Backend, Crew};
 use crate::config::model::DnsName;
 use crate::discovery::{Change, Found, Key, News, Resolution};
 use crate::telemetry::Registry;
-use crate::upstream::Queue;
+use crate::upstream::{Queue, Rounds};
 
 #[derive(Default)]
 pub struct State {
@@ -28,6 +28,8 @@ struct Inner {
     /// By pool.
     crews: HashMap<String, Arc<Crew>>,
     queues: HashMap<String, Arc<Queue>>,
+    /// By name of the pool. Kept when a pool goes: as few as the names that files have held.
+    rounds: HashMap<String, Arc<Rounds>>,
     seats: Vec<Seat>,
     names: HashMap<Key, Resolution>,
 }
@@ -49,6 +51,11 @@ impl State {
         let Inner { backends, crews, .. } = &mut *self.inner();
         let join = || Arc::new(Backend::with(address, crews.entry(pool.to_owned()).or_default().clone()));
         backends.entry((pool.to_owned(), address)).or_insert_with(join).clone()
+    }
+
+    /// What is remembered of this pool as a whole.
+    pub fn rounds(&self, pool: &str) -> Arc<Rounds> {
+        self.inner().rounds.entry(pool.to_owned()).or_default().clone()
     }
 
     /// Forgets the backends that `keep` does not name. They finish what they have: whoever still uses one holds it, and a request

@@ -17,5 +17,5 @@ pub mod record;
 
 pub use access::{AccessLog, Lines};
 pub use record::Record;
-pub use registry::{BackendSample, NameSample, Registry};
+pub use registry::{BackendSample, NameSample, PoolSample, ProbeSample, Registry};
 pub use series::{LogSeries, Outcome, PoolLocal, PoolSeries, RouteLocal, RouteSeries, WorkerLocal, WorkerSeries};

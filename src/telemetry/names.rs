@@ -40,6 +40,7 @@ metrics! {
     QUEUED = Gauge "tidegate_queue_depth", "Requests that wait for a slot of a backend, by pool.";
     QUEUE_SECONDS = Histogram "tidegate_queue_wait_duration_seconds", "Time that a request waited for a slot of a backend, whether it got one or not, by pool. A pool appears with the first that waited.";
     REFUSED = Counter "tidegate_queue_refused_total", "Requests that got no slot of a backend, by pool and reason.";
+    FAIL_OPEN_REQUESTS = Counter "tidegate_fail_open_attempts_total", "Attempts at backends that are down, because every backend of the pool is, by pool.";
     UPSTREAM_OPENED = Counter "tidegate_upstream_connections_opened_total", "Connections to backends opened, by pool.";
     UPSTREAM_REUSED = Counter "tidegate_upstream_connections_reused_total", "Times an idle connection to a backend was used again, by pool.";
     UPSTREAM_IDLE = Gauge "tidegate_upstream_connections_idle", "Connections to backends that wait to be used again, by pool.";
@@ -47,7 +48,16 @@ metrics! {
     FIRST_BYTE_SECONDS = Histogram "tidegate_upstream_first_byte_duration_seconds", "Time from the request's head sent to the first byte of the answer, by pool.";
     TOTAL_SECONDS = Histogram "tidegate_request_duration_seconds", "Time from a request's first byte to the last byte of its answer, by pool. Tunnels are not counted.";
 
-    BACKEND_UP = Gauge "tidegate_backend_up", "Whether balancers may pick this backend.";
+    POOL_FAIL_OPEN = Gauge "tidegate_pool_fail_open", "1: no backend of the pool is up, and requests go to those that are down.";
+    POOL_BACKENDS_UP = Gauge "tidegate_pool_backends_up", "Backends of the pool that are up.";
+
+    BACKEND_UP = Gauge "tidegate_backend_up", "Whether nothing speaks against this backend: neither checks, nor its answers, nor somebody's hand.";
+    BACKEND_STATE = Gauge "tidegate_backend_state", "Always 1; the label says in which state the backend is: up, down, ejected, trial, undecided, draining or held.";
+    BACKEND_EJECTIONS = Counter "tidegate_backend_ejections_total", "Times the backend was ejected for its answers.";
+    BACKEND_ERRORS = Gauge "tidegate_backend_errors_in_a_row", "Errors in a row, as ejection counts them.";
+    PROBES = Counter "tidegate_probes_total", "Probes of the backend that ended, by outcome. An outcome appears when it first happens.";
+    PROBE_SECONDS = Counter "tidegate_probe_seconds_total", "How long probes of the backend took, all together.";
+    PROBE_LATENCY = Gauge "tidegate_probe_latency_seconds", "How long the last probe of the backend took.";
     BACKEND_WEIGHT = Gauge "tidegate_backend_weight", "The backend's weight in force: the file's, or one that was told by hand.";
     BACKEND_IN_FLIGHT = Gauge "tidegate_backend_in_flight", "Requests and tunnels that hold this backend now.";
 

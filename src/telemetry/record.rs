@@ -44,6 +44,8 @@ pub struct Record<'a> {
     pub retry: Option<Reason>,
     /// In line for a slot of a backend; `None`: it was not.
     pub queued: Option<Duration>,
+    /// Went to a backend that is down, because all of its pool is.
+    pub fail_open: bool,
     /// Bytes of content.
     pub received: u64,
     pub sent: u64,
@@ -88,6 +90,7 @@ impl Record<'_> {
         }
         put(line, format_args!(",\"attempts\":{},\"free_retry\":{}", self.attempts, self.free_retry));
         json_text(line, "retry", self.retry.map(|reason| reason.as_str().as_bytes()));
+        put(line, format_args!(",\"fail_open\":{}", self.fail_open));
         put(line, format_args!(",\"received\":{},\"sent\":{}", self.received, self.sent));
         json_seconds(line, "queued", self.queued);
         json_seconds(line, "connect", self.connect);

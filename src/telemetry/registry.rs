@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -17,14 +17,35 @@ use super::names::{self, Kind, Metric};
 use super::series::{LogSeries, PoolSeries, RouteSeries, WorkerSeries};
 use super::{process, text};
 
-/// A backend at the moment of a scrape.
+/// A pool at the moment of a scrape.
+#[derive(Debug, Clone)]
+pub struct PoolSample {
+    pub name: String,
+    pub fail_open: bool,
+    pub backends: Vec<BackendSample>,
+}
+
 #[derive(Debug, Clone)]
 pub struct BackendSample {
-    pub pool: String,
     pub address: SocketAddr,
     pub weight: u32,
     pub in_flight: u32,
-    pub available: bool,
+    pub up: bool,
+    /// A word of a closed list.
+    pub state: &'static str,
+    pub errors: u32,
+    pub ejections: u64,
+    /// `None`: it is not checked.
+    pub probes: Option<ProbeSample>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ProbeSample {
+    /// Outcomes that there were, and how often.
+    pub outcomes: Vec<(&'static str, u64)>,
+    pub spent: Duration,
+    /// `None`: no probe has ended yet.
+    pub latency: Option<Duration>,
 }
 
 /// A name among a pool's backends at the moment of a scrape.
@@ -170,12 +191,13 @@ impl Registry {
     }
 
     /// The metrics page, in the Prometheus text format 0.0.4. It shows what workers have flushed.
-    pub fn render(&self, backends: &[BackendSample], names: &[NameSample]) -> String {
+    pub fn render(&self, pools: &[PoolSample], names: &[NameSample]) -> String {
         self.log_dropped.absolute(self.access_log.dropped());
         self.log_lost.absolute(self.access_log.lost());
         let mut page = self.handle.render();
         self.render_histograms(&mut page);
-        render_backends(&mut page, backends);
+        render_pools(&mut page, pools);
+        render_probes(&mut page, pools);
         render_names(&mut page, names);
         render_process(&mut page);
         page
@@ -199,20 +221,61 @@ impl Registry {
     }
 }
 
-fn render_backends(page: &mut String, backends: &[BackendSample]) {
-    type Of = fn(&BackendSample) -> u32;
-    let families: [(Metric, Of); 3] = [
-        (names::BACKEND_UP, |backend| u32::from(backend.available)),
-        (names::BACKEND_WEIGHT, |backend| backend.weight),
-        (names::BACKEND_IN_FLIGHT, |backend| backend.in_flight),
+fn render_pools(page: &mut String, pools: &[PoolSample]) {
+    type OfPool = fn(&PoolSample) -> usize;
+    let families: [(Metric, OfPool); 2] = [
+        (names::POOL_FAIL_OPEN, |pool| usize::from(pool.fail_open)),
+        (names::POOL_BACKENDS_UP, |pool| pool.backends.iter().filter(|backend| backend.up).count()),
     ];
     for (metric, of) in families {
         text::family(page, metric);
-        for backend in backends {
-            let address = backend.address.to_string();
-            text::sample(page, metric, "", &[("pool", &backend.pool), ("backend", &address)], of(backend));
+        for pool in pools {
+            text::sample(page, metric, "", &[("pool", &pool.name)], of(pool));
         }
     }
+    type Of = fn(&BackendSample) -> u64;
+    let families: [(Metric, Of); 5] = [
+        (names::BACKEND_UP, |backend| u64::from(backend.up)),
+        (names::BACKEND_WEIGHT, |backend| u64::from(backend.weight)),
+        (names::BACKEND_IN_FLIGHT, |backend| u64::from(backend.in_flight)),
+        (names::BACKEND_ERRORS, |backend| u64::from(backend.errors)),
+        (names::BACKEND_EJECTIONS, |backend| backend.ejections),
+    ];
+    for (metric, of) in families {
+        text::family(page, metric);
+        for (pool, address, backend) in each_backend(pools) {
+            text::sample(page, metric, "", &[("pool", pool), ("backend", &address)], of(backend));
+        }
+    }
+    text::family(page, names::BACKEND_STATE);
+    for (pool, address, backend) in each_backend(pools) {
+        text::sample(page, names::BACKEND_STATE, "", &[("pool", pool), ("backend", &*address), ("state", backend.state)], 1);
+    }
+}
+
+/// What is not checked has no series here: a counter that stays 0 looks like a check that never runs.
+fn render_probes(page: &mut String, pools: &[PoolSample]) {
+    let probed = || each_backend(pools).filter_map(|(pool, address, backend)| Some((pool, address, backend.probes.as_ref()?)));
+    text::family(page, names::PROBES);
+    for (pool, address, probes) in probed() {
+        for (outcome, count) in &probes.outcomes {
+            text::sample(page, names::PROBES, "", &[("pool", pool), ("backend", &*address), ("outcome", *outcome)], count);
+        }
+    }
+    text::family(page, names::PROBE_SECONDS);
+    for (pool, address, probes) in probed() {
+        text::sample(page, names::PROBE_SECONDS, "", &[("pool", pool), ("backend", &address)], probes.spent.as_secs_f64());
+    }
+    text::family(page, names::PROBE_LATENCY);
+    for (pool, address, probes) in probed() {
+        if let Some(latency) = probes.latency {
+            text::sample(page, names::PROBE_LATENCY, "", &[("pool", pool), ("backend", &address)], latency.as_secs_f64());
+        }
+    }
+}
+
+fn each_backend(pools: &[PoolSample]) -> impl Iterator<Item = (&str, String, &BackendSample)> {
+    pools.iter().flat_map(|pool| pool.backends.iter().map(|backend| (&*pool.name, backend.address.to_string(), backend)))
 }
 
 fn render_names(page: &mut String, samples: &[NameSample]) {

@@ -207,6 +207,7 @@ pub struct PoolSeries {
     budget_exhausted: Counter,
     queued: Gauge,
     refused: [Counter; REFUSALS.len()],
+    failed_open: Counter,
     opened: Counter,
     reused: Counter,
     idle: Gauge,
@@ -227,6 +228,7 @@ impl PoolSeries {
             budget_exhausted: exporter.counter(names::BUDGET_EXHAUSTED, &[pool]),
             queued: exporter.gauge(names::QUEUED, &[pool]),
             refused: REFUSALS.map(|reason| exporter.counter(names::REFUSED, &[pool, ("reason", reason.code())])),
+            failed_open: exporter.counter(names::FAIL_OPEN_REQUESTS, &[pool]),
             opened: exporter.counter(names::UPSTREAM_OPENED, &[pool]),
             reused: exporter.counter(names::UPSTREAM_REUSED, &[pool]),
             idle: exporter.gauge(names::UPSTREAM_IDLE, &[pool]),
@@ -246,6 +248,7 @@ impl PoolSeries {
             budget_exhausted: Count::default(),
             queued: Delta::default(),
             refused: Default::default(),
+            failed_open: Count::default(),
             opened: Count::default(),
             reused: Count::default(),
             idle: Delta::default(),
@@ -267,6 +270,7 @@ pub struct PoolLocal {
     budget_exhausted: Count,
     queued: Delta,
     refused: [Count; REFUSALS.len()],
+    failed_open: Count,
     opened: Count,
     reused: Count,
     idle: Delta,
@@ -316,6 +320,12 @@ impl PoolLocal {
         }
     }
 
+    /// An attempt at a backend that is down, because all of its pool is.
+    #[inline]
+    pub fn failed_open(&self) {
+        self.failed_open.add(1);
+    }
+
     /// A connection to a backend was opened, and took this long.
     #[inline]
     pub fn connected(&self, took: Duration) {
@@ -362,6 +372,7 @@ impl PoolLocal {
             local.flush(shared);
         }
         self.queue_wait.flush(&shared.queue_wait);
+        self.failed_open.flush(&shared.failed_open);
         self.opened.flush(&shared.opened);
         self.reused.flush(&shared.reused);
         self.idle.flush(&shared.idle);

@@ -24,7 +24,7 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<Box<Conne
 }
 
 /// Whose fault it is. Running out of descriptors or ports here says nothing about the backend.
-fn judge(error: &io::Error) -> Failure {
+pub(super) fn judge(error: &io::Error) -> Failure {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS | Errno::ENOMEM) => Failure::ResourcesExhausted,
         Some(Errno::ECONNREFUSED) => Failure::ConnectRefused,

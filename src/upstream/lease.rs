@@ -1,24 +1,33 @@
 //! A backend's slot for one exchange, and the way home for its connection.
+//!
+//! It also carries what becomes of the exchange to the pool's ward: a backend is judged by how its answers end, and those end long
+//! after the request has left `proxy`.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Seat;
+use crate::failure::Failure;
 use crate::http1::client::{Connection, Home};
 
 /// One request in flight to a backend, from before the connect to the last byte of the answer. Dropping it at any time gives the
-/// slot back: a client may leave at every await.
+/// slot back: a client may leave at every await. What is dropped without a word says nothing about the backend.
 pub struct Lease {
     seat: Rc<Seat>,
     /// How long the backend is willing to keep the connection.
     keep_most: Cell<Option<Duration>>,
+    /// This request is its backend's trial, and the backend has not been judged.
+    trial: Cell<bool>,
+    /// It was answered, and the answer's status is no error.
+    good: Cell<bool>,
 }
 
 impl Lease {
-    /// Over a slot of the seat's backend that was taken already.
+    /// Over a slot of the seat's backend that was taken already. Where the slot is its trial, the lease is.
     pub fn over(seat: Rc<Seat>) -> Lease {
-        Lease { seat, keep_most: Cell::new(None) }
+        let trial = Cell::new(seat.backend.begins_trial());
+        Lease { seat, keep_most: Cell::new(None), trial, good: Cell::new(false) }
     }
 
     pub fn seat(&self) -> &Rc<Seat> {
@@ -29,9 +38,28 @@ impl Lease {
     pub fn heed(&self, timeout: Duration) {
         self.keep_most.set(Some(timeout.saturating_sub(Duration::from_secs(1))));
     }
+
+    /// The head of the answer has come.
+    pub fn answered(&self, status: u16) {
+        self.good.set(self.seat.ward().answered(&self.seat.backend, self.trial.take(), status));
+    }
+
+    /// The attempt failed, whoever is to blame.
+    pub fn failed(&self, failure: Failure) {
+        self.seat.ward().failed(&self.seat.backend, self.trial.get(), failure);
+    }
 }
 
 impl Home for Lease {
+    fn ended(&self, how: Result<(), Failure>) {
+        match how {
+            // An answer that is cut is no good answer: only a whole one makes up for errors before it.
+            Ok(()) if self.good.get() => self.seat.backend.answered(),
+            Ok(()) => {}
+            Err(failure) => self.failed(failure),
+        }
+    }
+
     fn take_back(self, connection: Box<Connection>) {
         self.seat.take_back(connection, self.keep_most.get());
     }
@@ -39,6 +67,10 @@ impl Home for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.trial.get() {
+            // Where it has failed, the backend is ejected by now, and there is no trial to give back.
+            self.seat.backend.trial_lapses();
+        }
         self.seat.give_back();
     }
 }

@@ -200,6 +200,10 @@ impl Drop for Place {
             self.queue.publish(&inner);
         } else if let Some(backend) = inner.claim(self.ticket) {
             drop(inner);
+            // It may have been its backend's trial.
+            if backend.begins_trial() {
+                backend.trial_lapses();
+            }
             self.queue.give_back(&backend);
         }
     }

@@ -4,11 +4,11 @@
 //! is looked at before it is lent, which costs no system call as long as nothing has come on it; one that its backend has closed
 //! is found then, or by the sweep.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Queue;
+use super::{Queue, Ward};
 use crate::backend::Backend;
 use crate::http1::client::Connection;
 use crate::io::timer;
@@ -27,6 +27,8 @@ pub struct Seat {
     keep: Cell<Duration>,
     /// Spreads the ends of idle connections.
     turn: Cell<u32>,
+    /// Who hears how the backend answers.
+    ward: RefCell<Arc<Ward>>,
 }
 
 struct Idle {
@@ -37,19 +39,29 @@ struct Idle {
 
 impl Seat {
     /// `most`: connections kept idle by this worker. `keep`: for how long.
-    pub fn new(backend: Arc<Backend>, queue: Arc<Queue>, most: usize, keep: Duration) -> Seat {
-        Seat { backend, queue, idle: RefCell::default(), most: Cell::new(most), keep: Cell::new(keep), turn: Cell::default() }
+    pub fn new(backend: Arc<Backend>, queue: Arc<Queue>, ward: Arc<Ward>, most: usize, keep: Duration) -> Seat {
+        let (most, keep, ward) = (Cell::new(most), Cell::new(keep), RefCell::new(ward));
+        Seat { backend, queue, idle: RefCell::default(), most, keep, turn: Cell::default(), ward }
     }
 
     /// A backend that this worker has no seat for: it was added while the request waited in line, and the request is older than the
     /// worker's view of it. It keeps nothing.
-    pub fn passing(backend: Arc<Backend>, queue: Arc<Queue>) -> Seat {
-        Seat::new(backend, queue, 0, Duration::ZERO)
+    pub fn passing(backend: Arc<Backend>, queue: Arc<Queue>, ward: Arc<Ward>) -> Seat {
+        Seat::new(backend, queue, ward, 0, Duration::ZERO)
     }
 
     /// One slot of the backend comes free.
     pub fn give_back(&self) {
         self.queue.give_back(&self.backend);
+    }
+
+    /// After a reload: answers are judged by new rules from now on, those to requests under way too.
+    pub fn entrust(&self, ward: &Arc<Ward>) {
+        self.ward.replace(ward.clone());
+    }
+
+    pub fn ward(&self) -> Ref<'_, Arc<Ward>> {
+        self.ward.borrow()
     }
 
     /// After a reload: new limits for connections that come back from now on.

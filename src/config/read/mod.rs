@@ -3,6 +3,7 @@
 //! What one table can know of itself is checked here; what takes two tables (a pool that does not exist, an address twice) is left
 //! to `validate`, which is why the places of such things are handed on beside the configuration.
 
+mod health;
 mod overload;
 mod route;
 
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use super::file::{Named, Section, Written};
 use super::model::{
     AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Hashing, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
-    PoolTimeouts, Secret, Server, Sticky,
+    PoolTimeouts, Secret, Server, Sticky, WhenAllDown,
 };
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
@@ -162,6 +163,9 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         idle_connections: section.number("idle_connections").value as usize,
         retry: overload::retry(&section, &place),
         queue: overload::queue(&section, &place),
+        health: health::health(&section, &place),
+        eject: health::eject(&section.table("eject", &place)),
+        when_all_down: section.word("when_all_down", WhenAllDown::of),
     };
     let places = PoolPlaces {
         name: name.span,

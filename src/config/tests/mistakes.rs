@@ -92,6 +92,85 @@ const EDITS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        r#"[[route]]"#,
+        r#"health = { path = "healthz", kind = "grpc", every = 5, rise = 0, expect = ["2xx", "399-200", "1000"], start = "off", risee = "a" }
+[[route]]"#,
+        &[
+            r#"9:19: `healthz` is not a path (a path begins with `/`: "/healthz")"#,
+            r#"9:37: `grpc` is not supported yet (there are "http", "tcp")"#,
+            r#"9:53: expected a duration in quotes such as "30s", found a number (write "5s" or "5ms")"#,
+            r#"9:63: `rise` cannot be 0 (it wants a whole number from 1 to 100)"#,
+            r#"9:76: `2xx` is not a status, nor a range of them (write one from 200 to 599 such as "200", or a range such as "200-399")"#,
+            r#"9:83: `399-200` is not a status, nor a range of them (the lower one stands first: "200-399")"#,
+            r#"9:94: `1000` is not a status, nor a range of them (write one from 200 to 599 such as "200", or a range such as "200-399")"#,
+            r#"9:111: `off` is not one of the words for `start` (there are "wait", "up", "down")"#,
+            r#"9:118: unknown key `risee` in `pool.app.health` (did you mean `rise`?)"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"health = { kind = "tcp", path = "/", expect = "200" }
+[[route]]"#,
+        &[
+            r#"9:26: a check of kind "tcp" sends no request: `path` has no meaning (take it out, or take `kind` out for an HTTP check)"#,
+            r#"9:38: a check of kind "tcp" sends no request: `expect` has no meaning (take it out, or take `kind` out for an HTTP check)"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"health = { method = "HEAD", body = "ok", headers = { host = "a", connection = "close", x-ok = "b\u0001" } }
+[[route]]"#,
+        &[
+            r#"9:36: an answer to HEAD has no body (use GET, or take `body` out)"#,
+            r#"9:54: `host` is a key of its own (write `host = "..."`)"#,
+            r#"9:66: `connection` cannot be set (the prober writes it itself)"#,
+            r#"9:95: control characters cannot stand in the value of a header field"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"health = { method = "CONNECT", body = "", host = "a b" }
+[[route]]"#,
+        &[
+            r#"9:21: a probe cannot open a tunnel (for a check that only connects, write `kind = "tcp"`)"#,
+            r#"9:39: every body contains nothing (leave `body` out, or write what must be in it)"#,
+            r#"9:50: `a b` is not a host (write a name such as "app.example.com")"#,
+        ],
+    ),
+    (r#"[[route]]"#, "health = \"/healthz\"\n[[route]]", &[]),
+    (
+        r#"[[route]]"#,
+        "health = \"/a b\"\n[[route]]",
+        &[r#"9:10: `/a b` cannot be asked for (blanks, `#` and letters beyond ASCII stand percent-encoded in a path: "%20")"#],
+    ),
+    (r#"[[route]]"#, "health = true\n[[route]]", &[r#"9:10: expected a table, or its `path` alone, found a boolean"#]),
+    (
+        r#"[[route]]"#,
+        r#"eject = { errors = 0, on = ["5xx", "4xx", "200", "connnect", "429-503"], max = 50, base = "0s" }
+[[route]]"#,
+        &[
+            r#"9:20: `errors` cannot be 0 (it wants a whole number from 1 to 1000, or "off")"#,
+            r#"9:36: `4xx` is not an error that can eject (there are "connect", "reset", "timeout", "malformed", "5xx", and statuses such as "503")"#,
+            r#"9:43: `200` is no error of a backend (statuses from 400 up can be)"#,
+            r#"9:50: `connnect` is not an error that can eject (there are "connect", "reset", "timeout", "malformed", "5xx", and statuses such as "503")"#,
+            r#"9:80: expected a share in quotes such as "20%", found a number (write "50%")"#,
+            r#"9:91: a duration of zero makes no sense here (the shortest is "1ms")"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"eject = { errors = "off", max = "0%", base = "10s" }
+when_all_down = "open"
+[[route]]"#,
+        &[
+            r#"9:27: warning: `max` has no effect while `errors` is "off""#,
+            r#"9:33: `max` cannot be 0% (for no ejection at all, write `errors = "off"`)"#,
+            r#"9:39: warning: `base` has no effect while `errors` is "off""#,
+            r#"10:17: `open` is not one of the words for `when_all_down` (there are "fail_open", "fail")"#,
+        ],
+    ),
+    (r#"[[route]]"#, "eject = { max = \"101%\" }\n[[route]]", &[r#"9:17: `101%` is more than all (a share is at most "100%")"#]),
+    (
         r#"[pool.app]"#,
         r#"tls = { certificates = [] }
 http2 = true

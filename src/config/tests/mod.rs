@@ -71,6 +71,14 @@ fn eight_lines_work_and_the_rest_has_defaults() {
             backoff: Duration::from_millis(25),
         },
         queue: None,
+        health: None,
+        eject: Some(Eject {
+            errors: 5,
+            base: seconds(10),
+            max_percent: 50,
+            on: Faults { connect: true, reset: true, timeout: true, malformed: true, statuses: vec![] },
+        }),
+        when_all_down: WhenAllDown::FailOpen,
     };
     assert_eq!(config.pools, [pool]);
     assert_eq!(config.routes.len(), 1);
@@ -104,6 +112,54 @@ fn every_algorithm_takes_every_file() {
             assert!(parse_pure(&text).is_ok(), "{word} with {hash}");
         }
     }
+}
+
+#[test]
+fn a_check_has_defaults_and_a_short_form() {
+    let health = |keys: &str| {
+        let text = MINIMAL.replace("[[route]]", &format!("{keys}\n[[route]]"));
+        let (config, warnings) = parse_pure(&text).unwrap_or_else(|report| panic!("{report}"));
+        assert!(warnings.is_empty(), "{warnings}");
+        config.pools[0].health.clone().unwrap()
+    };
+    let seconds = Duration::from_secs;
+    let expected = Health {
+        probe: Probe::Http {
+            method: "GET".into(),
+            path: "/healthz".into(),
+            host: None,
+            headers: vec![],
+            expect: vec![Statuses { first: 200, last: 399 }],
+            body: None,
+        },
+        every: seconds(5),
+        timeout: seconds(1),
+        rise: 2,
+        fall: 3,
+        start: Start::Wait,
+    };
+    assert_eq!(health("health = \"/healthz\""), expected);
+    assert_eq!(health("health = { path = \"/healthz\" }"), expected);
+    assert_eq!(health("[pool.app.health]\npath = \"/healthz\""), expected);
+    assert_eq!(health("health = { kind = \"tcp\", start = \"down\" }"), Health { probe: Probe::Tcp, start: Start::Down, ..expected });
+    let asked = health("health = { method = \"HEAD\", host = \"a:80\", headers = { x-a = \"1\" }, expect = [\"200\", \"300-302\"] }");
+    let Probe::Http { method, path, host, headers, expect, body } = asked.probe else { panic!("{asked:?}") };
+    assert_eq!((method.as_str(), path.as_str(), host.as_deref(), body), ("HEAD", "/", Some("a:80"), None));
+    assert_eq!(headers, [("x-a".to_owned(), "1".to_owned())]);
+    assert_eq!(expect, [Statuses { first: 200, last: 200 }, Statuses { first: 300, last: 302 }]);
+}
+
+#[test]
+fn ejection_can_be_tuned_and_turned_off() {
+    let eject = |keys: &str| {
+        let text = MINIMAL.replace("[[route]]", &format!("{keys}\n[[route]]"));
+        parse_pure(&text).unwrap_or_else(|report| panic!("{report}")).0.pools[0].eject.clone()
+    };
+    assert_eq!(eject("eject = { errors = \"off\" }"), None);
+    let tuned = eject("eject = { errors = 2, base = \"1s\", max = \"10%\", on = [\"connect\", \"5xx\", \"429\"] }").unwrap();
+    assert_eq!((tuned.errors, tuned.base, tuned.max_percent), (2, Duration::from_secs(1), 10));
+    let statuses = vec![Statuses { first: 500, last: 599 }, Statuses { first: 429, last: 429 }];
+    assert_eq!(tuned.on, Faults { connect: true, reset: false, timeout: false, malformed: false, statuses });
 }
 
 /// The repository's `config/` directory.
@@ -156,7 +212,7 @@ fn opened(place: &str) -> String {
                 text += &format!("[{so_far}]\n");
                 keys = inner;
             }
-            keys::Kind::Table(inner) => {
+            keys::Kind::Table(inner) | keys::Kind::Short(inner) => {
                 text += &format!("[{so_far}]\n");
                 keys = inner;
             }

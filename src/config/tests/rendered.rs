@@ -73,13 +73,13 @@ error: there is no pool `ap`
     ),
     (
         "[[route]]",
-        "health = { path = \"/healthz\" }\n[[route]]",
+        "tls = { ca = \"ca.pem\" }\n[[route]]",
         r#"
-error: `health` is not supported yet
+error: `tls` is not supported yet
  --> tidegate.toml:9:1
   |
-9 | health = { path = "/healthz" }
-  | ^^^^^^ Active health checks
+9 | tls = { ca = "ca.pem" }
+  | ^^^ TLS to the backends
   |
   = help: take it out"#,
     ),

@@ -1,0 +1,143 @@
+//! One probe: a connection of its own, a request where the check asks for one, and what came of it.
+//!
+//! Never a connection of the pool's: a check that passes because an old connection is still open says nothing about the next
+//! client, and one that fails must not take a request's place. hyper reads the answer; this is not the data path.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
+
+use crate::backend::Finding;
+use crate::config::model::{Health, Probe};
+use crate::failure::Failure;
+use crate::upstream::connect::judge;
+
+const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"), " (health)");
+/// Of a body, so much is looked at.
+const BODY_BYTES: usize = 64 << 10;
+/// What nobody asked about is read for so long, so that the backend sees its answer taken and not its connection reset.
+const COURTESY: Duration = Duration::from_millis(50);
+
+/// What was found, and how long it took. `None`: no descriptor or port was left on our side, which says nothing about the backend.
+/// Cancel safe: dropping it closes the connection.
+pub async fn probe(check: &Health, address: SocketAddr) -> Option<(Finding, Duration)> {
+    let began = Instant::now();
+    let found = match tokio::time::timeout(check.timeout, run(&check.probe, address)).await {
+        Ok(found) => found?,
+        Err(_) => Finding::Timeout,
+    };
+    Some((found, began.elapsed().min(check.timeout)))
+}
+
+async fn run(check: &Probe, address: SocketAddr) -> Option<Finding> {
+    let stream = match connect(address).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            return match judge(&error) {
+                Failure::ResourcesExhausted => None,
+                Failure::ConnectRefused => Some(Finding::ConnectRefused),
+                Failure::ConnectTimeout => Some(Finding::Timeout),
+                _ => Some(Finding::ConnectFailed),
+            };
+        }
+    };
+    Some(match check {
+        Probe::Tcp => Finding::Passed,
+        Probe::Http { .. } => ask(check, address, stream).await.unwrap_or_else(|failed| failed),
+    })
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
+}
+
+/// Asks, and judges the answer; either way a finding.
+async fn ask(check: &Probe, address: SocketAddr, stream: TcpStream) -> Result<Finding, Finding> {
+    let Probe::Http { expect, body, .. } = check else { return Ok(Finding::Passed) };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let asked = async {
+        let answer = sender.send_request(request(check, address)).await.map_err(|error| broken(&error))?;
+        let status = answer.status().as_u16();
+        if !expect.iter().any(|range| range.contains(status)) {
+            return Err(Finding::Status(status));
+        }
+        match body {
+            Some(wanted) => contains(answer, wanted.as_bytes()).await,
+            None => {
+                let _ = tokio::time::timeout(COURTESY, contains(answer, b"")).await;
+                Ok(Finding::Passed)
+            }
+        }
+    };
+    // The connection does the reading. What it comes to is told to whoever asked.
+    let (mut asked, mut connection) = (pin!(asked), pin!(connection));
+    let mut over = false;
+    poll_fn(|cx| {
+        over = over || connection.as_mut().poll(cx).is_ready();
+        asked.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn broken(error: &hyper::Error) -> Finding {
+    if error.is_parse() { Finding::Malformed } else { Finding::Reset }
+}
+
+/// Everything in it was checked when the configuration was read.
+fn request(check: &Probe, address: SocketAddr) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    let Probe::Http { method, path, host, headers, .. } = check else { return request };
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+    *request.uri_mut() = path.parse::<Uri>().unwrap_or_default();
+    let fields = request.headers_mut();
+    let host = host.clone().unwrap_or_else(|| address.to_string());
+    fields.extend(HeaderValue::from_str(&host).ok().map(|host| (HOST, host)));
+    fields.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes())) {
+            fields.append(name, value);
+        }
+    }
+    // Asked for so that the backend closes first, and keeps nothing for us.
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    request
+}
+
+/// Whether the first `BODY_BYTES` of the body have this in them. Reads no further than it must.
+async fn contains(answer: Response<Incoming>, wanted: &[u8]) -> Result<Finding, Finding> {
+    let mut body = answer.into_body();
+    let mut seen = Vec::new();
+    loop {
+        let whole = body.is_end_stream();
+        let enough = whole || seen.len() >= BODY_BYTES;
+        seen.truncate(BODY_BYTES);
+        if !wanted.is_empty() && seen.windows(wanted.len()).any(|window| window == wanted) {
+            return Ok(Finding::Passed);
+        }
+        if enough {
+            return Err(Finding::BodyMismatch);
+        }
+        match body.frame().await {
+            Some(Ok(frame)) => seen.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Some(Err(error)) => return Err(broken(&error)),
+            None => return if wanted.is_empty() { Ok(Finding::Passed) } else { Err(Finding::BodyMismatch) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
