@@ -270,7 +270,7 @@ fn a_connection_is_a_check_of_its_own() {
 
 #[test]
 fn how_a_backend_starts_is_a_choice() {
-    let check = |start: &str| format!("health = {{ path = \"/healthz\", every = \"100ms\", timeout = \"3s\", start = \"{start}\" }}");
+    let check = |start: &str| format!("health = {{ path = \"/healthz\", every = \"100ms\", timeout = \"10s\", start = \"{start}\" }}");
     // Up: a request goes there, whatever the check says a moment later.
     let hung = Moody::start(Mood::Well);
     let proxy = Site::to([hung.address]).pool(&check("up")).start();
@@ -285,6 +285,7 @@ fn how_a_backend_starts_is_a_choice() {
     assert_eq!(backend(&proxy, script.address())["state"], "undecided");
     let mut client = proxy.connect();
     client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    proxy.metric_becomes("tidegate_requests_in_flight", &[], 1.0);
     assert_eq!(backend(&proxy, script.address())["state"], "undecided");
     script.assert_untouched();
     probe.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");

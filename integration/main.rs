@@ -15,6 +15,7 @@ mod broken;
 mod commands;
 mod discovery;
 mod endurance;
+mod faults;
 mod fields;
 mod forwarding;
 mod health;
