@@ -48,6 +48,17 @@ fn a_head_in_drips_does_not_buy_time() {
 }
 
 #[test]
+fn waiting_before_the_first_byte_does_not_buy_time_for_the_rest() {
+    let (backend, _proxy, mut client) = listening("header = \"2s\"");
+    let since = Instant::now();
+    after(Duration::from_millis(1500));
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n");
+    assert_eq!(client.answer().status(), 408);
+    assert!(since.elapsed() < Duration::from_millis(3200), "cut after {:?}", since.elapsed());
+    backend.assert_untouched();
+}
+
+#[test]
 fn a_second_head_has_its_own_time() {
     let backend = Counting::start("a");
     let proxy = Site::to([backend.address()]).listen("timeout = { header = \"300ms\", idle = \"10s\" }").start();

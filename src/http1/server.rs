@@ -35,12 +35,17 @@ const WARM: Duration = Duration::from_secs(1);
 const WARM_MAX: usize = 512;
 
 /// Serves one connection to its end. Dropping it closes the connection and cancels what runs.
-pub async fn serve<H: Handler>(io: Io, conn: Rc<Conn>, handler: Rc<H>) {
-    let mut line = Line { io, conn, handler, timer: Timer::new() };
-    let mut after = After::Fresh;
-    while line.wait(after).await {
-        // On the heap, and only while there is something to do: ten thousand idle connections are ten thousand small futures.
-        after = Box::pin(line.answer_all()).await;
+///
+/// `timer`: set to when the first request's head must be here, whole.
+pub fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc<H>) -> impl Future<Output = ()> {
+    // Made before the future, which holds the arguments of an async function twice.
+    let mut line = Line { io, conn, handler, timer };
+    async move {
+        let mut after = After::Fresh;
+        while line.wait(after).await {
+            // On the heap, and only while there is something to do: ten thousand idle connections are ten thousand small futures.
+            after = Box::pin(line.answer_all(after)).await;
+        }
     }
 }
 
@@ -95,25 +100,24 @@ struct Asked {
 impl<H: Handler> Line<H> {
     /// Waits for the first byte of a request. `false`: there will be none.
     async fn wait(&mut self, after: After) -> bool {
-        let terms = self.handler.terms(&self.conn);
         let most = match after {
-            After::Fresh => terms.header_timeout,
-            After::Keep => terms.idle_timeout,
+            // The deadline runs since the connection was accepted.
+            After::Fresh => None,
+            After::Keep => Some(self.handler.terms(&self.conn).idle_timeout),
             After::Close => return false,
         };
-        drop(terms);
-        self.next_request(most, after == After::Fresh).await.unwrap_or(false)
+        self.next_request(most).await.unwrap_or(false)
     }
 
-    /// Waits for the first byte, the end, or a reason not to wait; no longer than `most`.
-    async fn next_request(&self, most: Duration, fresh: bool) -> Result<bool, Elapsed> {
+    /// Waits for the first byte, the end, or a reason not to wait; no longer than `most`, or else than the deadline that is set.
+    async fn next_request(&self, most: Option<Duration>) -> Result<bool, Elapsed> {
         let wait = poll_fn(|cx| match self.io.poll_read_ready(cx) {
             Poll::Ready(()) => Poll::Ready(true),
             // A connection without a request is the first to go when the process drains or its listener goes; then we are woken.
-            Poll::Pending if !fresh && self.handler.terms(&self.conn).last => Poll::Ready(false),
+            Poll::Pending if most.is_some() && self.handler.terms(&self.conn).last => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         });
-        self.timer.limit(most, wait).await
+        self.timer.limit_to(most, wait).await
     }
 
     /// The same for a moment, without letting go of anything but the buffer, and with the first bytes read. `None`: it takes longer.
@@ -128,12 +132,13 @@ impl<H: Handler> Line<H> {
     }
 
     /// Answers requests for as long as there are bytes of them.
-    async fn answer_all(&mut self) -> After {
+    async fn answer_all(&mut self, after: After) -> After {
         let mut buffer = Buffer::new();
+        let mut timed = after == After::Fresh;
         loop {
             let terms = self.handler.terms(&self.conn);
             let mut arrived = None;
-            let mut request = match self.read_head(&mut buffer, &terms, &mut arrived).await {
+            let mut request = match self.read_head(&mut buffer, &terms, &mut arrived, std::mem::take(&mut timed)).await {
                 Ok(Some(request)) => request,
                 Ok(None) => return After::Close,
                 Err(failure) => return self.refuse(arrived.unwrap_or_else(Instant::now), failure).await,
@@ -216,16 +221,16 @@ impl<H: Handler> Line<H> {
         }
     }
 
-    /// Reads until a head is whole. `None`: the client finished, or left, before there was one.
+    /// Reads until a head is whole. `None`: the client finished, or left, before there was one. `armed`: its deadline is set already.
     async fn read_head(
         &mut self,
         buffer: &mut Buffer,
         terms: &Terms,
         arrived: &mut Option<Instant>,
+        mut armed: bool,
     ) -> Result<Option<head::Request>, Failure> {
         let limits = Limits { bytes: terms.header_bytes, fields: terms.headers, target: TARGET_BYTES_MAX };
         let mut resume = Resume::default();
-        let mut armed = false;
         loop {
             if !buffer.is_empty() {
                 arrived.get_or_insert_with(Instant::now);

@@ -220,15 +220,18 @@ impl Timer {
 
     /// Waits for `work`, but no longer than `most`.
     pub async fn limit<T>(&self, most: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        self.limit_to(Some(most), work).await
+    }
+
+    /// The same; `None`: until the deadline that is set already.
+    pub async fn limit_to<T>(&self, mut most: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Elapsed> {
         let mut work = pin!(work);
-        let mut armed = false;
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
-            if !armed {
+            if let Some(most) = most.take() {
                 self.set_and_wait(most, cx);
-                armed = true;
                 return Poll::Pending;
             }
             self.poll_elapsed(cx).map(Err)

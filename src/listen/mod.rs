@@ -3,6 +3,8 @@
 //! With SO_REUSEPORT the kernel spreads connections over the workers, and each worker accepts without a lock. The price is that a
 //! second process could bind the same port unnoticed; so the port is first bound without the option, which fails where anybody has it.
 
+pub mod greet;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 

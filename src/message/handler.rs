@@ -66,10 +66,28 @@ impl Terms {
     }
 }
 
+/// What a listener asks of a connection before its first request. Asked for at each accept, so that the next connection follows a
+/// reload.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    /// From accept to the end of the first request's head, whatever comes between.
+    pub timeout: Duration,
+}
+
+impl Welcome {
+    /// The first byte belongs to a request: there is nothing to do before it.
+    pub fn is_plain(&self) -> bool {
+        true
+    }
+}
+
 /// Answers requests. Dropping the future cancels the request; whatever it holds is released by `Drop`.
 pub trait Handler {
     /// `arrived`: when the head's first byte was seen.
     fn answer(&self, conn: &Rc<Conn>, arrived: Instant, head: Head, body: Body, interim: &mut dyn Interim) -> impl Future<Output = Answer>;
+
+    /// What a listener (by `Conn::listener`) asks of those who connect at this moment.
+    fn welcome(&self, listener: usize) -> Rc<Welcome>;
 
     /// What the connection's listener grants at this moment.
     fn terms(&self, conn: &Conn) -> Rc<Terms>;

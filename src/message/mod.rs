@@ -14,5 +14,5 @@ pub mod path;
 pub use authority::Authority;
 pub use body::{Body, Ending, Frame, Length, Source};
 pub use fields::{Fields, Name, Names};
-pub use handler::{Answer, Conn, Handler, Interim, Terms, Tunnel};
+pub use handler::{Answer, Conn, Handler, Interim, Terms, Tunnel, Welcome};
 pub use head::{Head, Method, Version};

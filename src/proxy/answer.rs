@@ -11,7 +11,7 @@ use super::sticky::Session;
 use super::view::View;
 use super::{edit, forward, intake, reply};
 use crate::failure::{Failure, Malformed};
-use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Terms, path};
+use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Terms, Welcome, path};
 use crate::route::Request;
 use crate::table::{Action, Current, State};
 
@@ -110,6 +110,10 @@ impl Handler for Proxy {
                 exchange.ride(reply::failure(failure, json))
             }
         }
+    }
+
+    fn welcome(&self, listener: usize) -> Rc<Welcome> {
+        self.view().welcome(listener)
     }
 
     fn terms(&self, conn: &Conn) -> Rc<Terms> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::record::{RouteSeat, Tally};
 use crate::config::model::HeaderEdits;
-use crate::message::Terms;
+use crate::message::{Terms, Welcome};
 use crate::table::{Action, Listener, Pool, Route, Table};
 use crate::telemetry::{Registry, RouteLocal};
 use crate::upstream::{Budget, Seat};
@@ -26,6 +26,8 @@ pub struct View {
     pub pools: Vec<Rc<PoolSeat>>,
     /// For requests that fell under no route.
     pub none: Rc<RouteSeat>,
+    /// By position in the registry of addresses; a listener that is gone still greets whom it had left waiting.
+    welcomes: Vec<Rc<Welcome>>,
     terms: Vec<Rc<Terms>>,
     /// For connections whose listener is gone: they may finish, and no more.
     no_terms: Rc<Terms>,
@@ -61,11 +63,23 @@ impl View {
             .iter()
             .map(|listener| listener.as_ref().map_or_else(|| no_terms.clone(), |listener| Rc::new(terms(listener, draining))))
             .collect();
-        View { table, routes, pools, none, terms, no_terms }
+        let before = old.map_or(&[][..], |old| &old.welcomes);
+        let welcomes = (0..table.listeners.len().max(before.len()))
+            .map(|at| match (table.listeners.get(at), before.get(at)) {
+                (Some(Some(listener)), _) => Rc::new(welcome(listener)),
+                (_, Some(before)) => before.clone(),
+                (_, None) => Rc::new(Welcome { timeout: no_terms.header_timeout }),
+            })
+            .collect();
+        View { table, routes, pools, none, welcomes, terms, no_terms }
     }
 
     pub fn listener(&self, at: usize) -> Option<&Listener> {
         self.table.listeners.get(at)?.as_deref()
+    }
+
+    pub fn welcome(&self, listener: usize) -> Rc<Welcome> {
+        self.welcomes.get(listener).expect("an address is accepted on only once a table knows it").clone()
     }
 
     pub fn terms(&self, listener: usize) -> Rc<Terms> {
@@ -106,6 +120,10 @@ impl PoolSeat {
         let budget = before.map_or_else(Rc::default, |old| old.budget.clone());
         PoolSeat { seats: seats.collect(), tally, budget, random: RefCell::default(), pool }
     }
+}
+
+fn welcome(listener: &Listener) -> Welcome {
+    Welcome { timeout: listener.timeout.header }
 }
 
 fn terms(listener: &Listener, draining: bool) -> Terms {

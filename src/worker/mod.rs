@@ -27,9 +27,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::http1::server;
-use crate::io::{Io, timer};
-use crate::message::Conn;
+use crate::io::timer;
+use crate::listen::greet::{self, Arrival};
 use crate::proxy::Proxy;
 use crate::proxy::record::Ledger;
 use crate::table::{Current, State};
@@ -298,13 +297,8 @@ impl Worker {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, held: Held) {
         // Fails only on a socket that is gone already.
         let Ok(local) = stream.local_addr() else { return };
-        let conn = Rc::new(Conn::new(held.listening().number, peer, local, false));
-        let served = Served::begin(self.local.clone(), held);
-        let handler = self.handler.clone();
-        tokio::task::spawn_local(async move {
-            server::serve(Io::tcp(stream), conn, handler).await;
-            drop(served);
-        });
+        let arrival = Arrival { stream, listener: held.listening().number, peer, local };
+        greet::spawn(arrival, self.handler.clone(), Served::begin(self.local.clone(), held));
     }
 }
 

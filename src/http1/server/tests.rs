@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::message::Welcome;
 
 const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -43,6 +44,10 @@ impl Handler for Chatty {
         Rc::new(Terms { write_timeout: WRITE_TIMEOUT, last: false, ..Terms::last() })
     }
 
+    fn welcome(&self, _: usize) -> Rc<Welcome> {
+        unreachable!("nobody greets here")
+    }
+
     fn refuse(&self, _: &Rc<Conn>, _: Instant, _: Failure) -> Answer {
         unreachable!("the request is in order")
     }
@@ -56,7 +61,7 @@ async fn nothing_follows_an_interim_answer_that_was_cut() {
         let (mut client, ours, peer) = narrow().await;
         let conn = Rc::new(Conn::new(0, peer, ours.local_addr().expect("an address"), false));
         let (full, filled) = oneshot::channel();
-        tokio::task::spawn_local(serve(Io::tcp(ours), conn, Rc::new(Chatty { full: RefCell::new(Some(full)) })));
+        tokio::task::spawn_local(serve(Io::tcp(ours), conn, Timer::new(), Rc::new(Chatty { full: RefCell::new(Some(full)) })));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("a request");
         // Only now it reads, which makes room for whatever is still to come.
         assert_eq!(filled.await, Ok(Failure::WriteTimeout));

@@ -1,0 +1,126 @@
+//! From accept to the first request: what a listener asks of a connection before HTTP, and which HTTP it is.
+//!
+//! In order: who the client is, where a load balancer in front says so (PROXY protocol); TLS; the protocol, by ALPN. On a plain
+//! listener `http1` tells by the first bytes. One deadline (`Welcome::timeout`) covers all of it and the first request's head, so that a
+//! client that stops anywhere on the way, or never begins, costs its place no longer than that.
+//!
+//! What is asked comes from the table of the moment, so that a reload applies to the next connection. The steps live on the heap while
+//! they last; where nothing is asked there are none, and a connection costs what its protocol costs.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use crate::http1;
+use crate::io::{Io, Timer};
+use crate::message::{Conn, Handler, Welcome};
+
+/// A connection as it was accepted.
+pub struct Arrival {
+    pub stream: TcpStream,
+    /// As in `Conn`.
+    pub listener: usize,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+}
+
+/// A connection that is ready for requests.
+struct Greeted {
+    io: Io,
+    conn: Rc<Conn>,
+    /// Set to when the first request's head must be here.
+    timer: Timer,
+    protocol: Protocol,
+}
+
+/// What the client and we will speak.
+enum Protocol {
+    Http1,
+}
+
+/// Serves one connection, from accept to its end, in a task of its own. `held` is dropped when that ends. Nothing but the runtime ends
+/// the task before.
+pub fn spawn<H: Handler + 'static>(arrival: Arrival, handler: Rc<H>, held: impl Sized + 'static) {
+    let timer = Timer::new();
+    let welcome = handler.welcome(arrival.listener);
+    timer.set(welcome.timeout);
+    if welcome.is_plain() {
+        tokio::task::spawn_local(serve(plain(arrival, timer), handler, held));
+        return;
+    }
+    // Boxed out here: what is moved into the task's future stays in it to the end.
+    let greeting = Box::pin(greet(arrival, welcome, timer));
+    tokio::task::spawn_local(async move {
+        if let Some(greeted) = greeting.await {
+            serve(greeted, handler, held).await;
+        }
+    });
+}
+
+/// One future for every protocol: as small as that of an idle HTTP/1.1 connection. Other protocols keep theirs on the heap.
+fn serve<H: Handler>(greeted: Greeted, handler: Rc<H>, held: impl Sized) -> impl Future<Output = ()> {
+    let Greeted { io, conn, timer, protocol } = greeted;
+    async move {
+        match protocol {
+            Protocol::Http1 => http1::server::serve(io, conn, timer, handler).await,
+        }
+        drop(held);
+    }
+}
+
+/// Nothing to ask: the first byte belongs to a request.
+fn plain(Arrival { stream, listener, peer, local }: Arrival, timer: Timer) -> Greeted {
+    Greeted { io: Io::tcp(stream), conn: Rc::new(Conn::new(listener, peer, local, false)), timer, protocol: Protocol::Http1 }
+}
+
+/// Everything that comes before the first request. `None`: there will be none.
+async fn greet(arrival: Arrival, _welcome: Rc<Welcome>, timer: Timer) -> Option<Greeted> {
+    Some(plain(arrival, timer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::failure::Failure;
+    use crate::message::{Answer, Body, Head, Interim, Terms};
+
+    /// Nobody asks it anything.
+    struct Mute;
+
+    impl Handler for Mute {
+        async fn answer(&self, _: &Rc<Conn>, _: Instant, _: Head, _: Body, _: &mut dyn Interim) -> Answer {
+            unreachable!()
+        }
+
+        fn welcome(&self, _: usize) -> Rc<Welcome> {
+            unreachable!()
+        }
+
+        fn terms(&self, _: &Conn) -> Rc<Terms> {
+            unreachable!()
+        }
+
+        fn refuse(&self, _: &Rc<Conn>, _: Instant, _: Failure) -> Answer {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_pays_for_the_greeting_with_its_arguments() {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let local = socket.local_addr().expect("an address");
+        let connected = async || {
+            let stream = TcpStream::connect(local).await.expect("a connection");
+            plain(Arrival { stream, listener: 0, peer: local, local }, Timer::new())
+        };
+        let handler = Rc::new(Mute);
+        let Greeted { io, conn, .. } = connected().await;
+        let bare = size_of_val(&http1::server::serve(io, conn, Timer::new(), handler.clone()));
+        let whole = size_of_val(&serve(connected().await, handler, ()));
+        // The connection, which is moved on, and where the future stands.
+        assert!(whole <= bare + size_of::<Greeted>() + size_of::<usize>(), "{whole} bytes, without the greeting {bare}");
+    }
+}
