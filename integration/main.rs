@@ -31,5 +31,6 @@ mod sticky;
 mod strictness;
 mod support;
 mod timeouts;
+mod unix_sockets;
 mod verbs;
 mod websocket;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
+use crate::address::Address;
 use crate::admin::{
     Admin, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status, VerbReport,
     WorkerStatus,
@@ -619,7 +620,7 @@ fn names_status(pool: &str, state: &State) -> Vec<NameStatus> {
 
 /// `spec`: what the file says of it.
 fn pool_status(pool: &table::Pool, spec: &model::Pool, state: &State) -> PoolStatus {
-    let weights: HashMap<SocketAddr, u32> = verbs::weights(spec, state).collect();
+    let weights: HashMap<Address, u32> = verbs::weights(spec, state).collect();
     let drift = |backend: &Backend| verbs::drift(backend, weights.get(&backend.address).copied().unwrap_or(1));
     let backends = pool.set.members.iter().map(|member| account::status(&member.backend, member.weight, drift(&member.backend)));
     PoolStatus {

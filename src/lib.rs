@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests wait, block and start threads as they need"))]
 
+pub mod address;
 pub mod admin;
 pub mod app;
 pub mod backend;

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::message::fields;
@@ -37,8 +39,17 @@ impl Wire {
         Wire::over(stream)
     }
 
+    /// The same calls on another kind of socket.
+    pub fn over_unix(stream: UnixStream) -> Wire {
+        Wire::of(TcpStream::from(OwnedFd::from(stream)))
+    }
+
     pub fn over(stream: TcpStream) -> Wire {
         stream.set_nodelay(true).expect("TCP_NODELAY");
+        Wire::of(stream)
+    }
+
+    fn of(stream: TcpStream) -> Wire {
         stream.set_nonblocking(false).expect("a blocking socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Wire { stream, read: Vec::new(), ended: None }
@@ -63,7 +74,7 @@ impl Wire {
 
     /// A second hold of the same connection, for a thread that writes while this one reads.
     pub fn writer(&self) -> Wire {
-        Wire::over(self.stream.try_clone().expect("a clone of the socket"))
+        Wire::of(self.stream.try_clone().expect("a clone of the socket"))
     }
 
     /// FIN: nothing more comes from here, everything is still read.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::readiness::Stage;
 use super::verb::{Order, VerbReport};
+use crate::address::Address;
 
 /// To `app`. An asker that no longer waits has dropped its receiver; the command is carried out all the same.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ pub struct NameStatus {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackendStatus {
-    pub address: SocketAddr,
+    pub address: Address,
     /// In force: the file's, or one that was told by hand.
     pub weight: u32,
     pub in_flight: u32,

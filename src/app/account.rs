@@ -27,7 +27,7 @@ fn sample(backend: &Backend, weight: u32) -> BackendSample {
         latency: verdict.finding.map(|_| verdict.latency),
     });
     BackendSample {
-        address: backend.address,
+        address: backend.address.clone(),
         weight,
         in_flight: backend.in_flight(),
         up: standing.is_up(),
@@ -43,7 +43,7 @@ pub(super) fn status(backend: &Backend, weight: u32, drift: Vec<String>) -> Back
     let standing = backend.standing();
     let past = backend.ejections();
     BackendStatus {
-        address: backend.address,
+        address: backend.address.clone(),
         weight,
         in_flight: backend.in_flight(),
         available: standing.is_available(),

@@ -4,13 +4,13 @@
 //! for a repair does not want a colleague's edit elsewhere to send requests there; a reload that changes this backend's own entry
 //! ends it, because then the file says something newer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use tracing::info;
 
+use crate::address::Address;
 use crate::admin::{Order, Verb, VerbReport};
 use crate::backend::Backend;
 use crate::config::model::{self, Algorithm, Config};
@@ -28,8 +28,8 @@ impl From<Unknown> for VerbReport {
 /// Does what it says; the report. A weight takes effect with the next table.
 pub(super) fn carry_out(order: &Order, config: &Config, table: &Table, state: &State) -> Result<String, Unknown> {
     let (spec, pool, backend) = find(order, config, table)?;
-    let (name, address) = (&order.pool, backend.address);
-    let weight = weights(spec, state).find(|(other, _)| *other == address).map_or(1, |(_, weight)| weight);
+    let (name, address) = (&order.pool, &backend.address);
+    let weight = weights(spec, state).find(|(other, _)| other == address).map_or(1, |(_, weight)| weight);
     let mut report = match order.verb {
         Verb::Drain { deadline } => {
             // At most a year, so there is such a moment.
@@ -89,8 +89,8 @@ fn find<'a>(order: &Order, config: &'a Config, table: &'a Table) -> Result<(&'a 
         let known: Vec<_> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
         return Err(Unknown(format!("there is no pool `{}`; there are: {}", order.pool.escape_debug(), known.join(", "))));
     };
-    let address: Option<SocketAddr> = order.backend.parse().ok();
-    let found = pool.set.members.iter().find(|member| Some(member.backend.address) == address);
+    let address: Option<Address> = order.backend.parse().ok();
+    let found = pool.set.members.iter().find(|member| Some(&member.backend.address) == address.as_ref());
     match found {
         Some(member) => Ok((spec, pool, member.backend.clone())),
         None => {
@@ -172,6 +172,6 @@ pub(super) fn end_touched(old: &Config, new: &Config, table: &Table, state: &Sta
 }
 
 /// The weights that the file gives to the backends that a pool has now.
-pub(super) fn weights(pool: &model::Pool, state: &State) -> impl Iterator<Item = (SocketAddr, u32)> {
+pub(super) fn weights(pool: &model::Pool, state: &State) -> impl Iterator<Item = (Address, u32)> {
     table::build::present(pool, state).into_iter().map(|(address, spec)| (address, spec.weight))
 }

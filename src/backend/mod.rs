@@ -10,13 +10,14 @@ pub mod latency;
 pub mod ramp;
 mod standing;
 
-use std::net::SocketAddr;
+use std::cmp;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::address::Address;
 use latency::Latency;
 use ramp::{LastRamp, Ramp};
 
@@ -27,7 +28,7 @@ pub use standing::Standing;
 /// Identity and live state, shared by all workers. What requests read are atomics, of which none guards another.
 #[derive(Debug)]
 pub struct Backend {
-    pub address: SocketAddr,
+    pub address: Address,
     /// XXH3 of the address as text: what hashing knows of it. The same in every process, on every machine.
     pub identity: u64,
     in_flight: AtomicU32,
@@ -52,14 +53,14 @@ pub struct Crew {
 
 impl Backend {
     /// One that is alone in its pool.
-    pub fn new(address: SocketAddr) -> Backend {
-        Backend::with(address, Arc::default())
+    pub fn new(address: std::net::SocketAddr) -> Backend {
+        Backend::with(address.into(), Arc::default())
     }
 
-    pub fn with(address: SocketAddr, crew: Arc<Crew>) -> Backend {
+    pub fn with(address: Address, crew: Arc<Crew>) -> Backend {
         Backend {
-            address,
             identity: xxh3_64(address.to_string().as_bytes()),
+            address,
             in_flight: AtomicU32::new(0),
             standing: standing::Word::default(),
             errors: AtomicU32::new(0),
@@ -70,6 +71,11 @@ impl Backend {
             latency: Latency::default(),
             crew,
         }
+    }
+
+    /// An order of backends that is the same everywhere, whatever their order in a file.
+    pub fn identity_order(&self, other: &Backend) -> cmp::Ordering {
+        self.identity.cmp(&other.identity).then_with(|| self.address.cmp(&other.address))
     }
 
     /// Whether balancers may pick it.

@@ -34,7 +34,7 @@ pub(super) fn member(number: u32, weight: u32) -> Member {
 pub(super) fn set(weights: impl IntoIterator<Item = u32>) -> Set {
     let crew = Arc::default();
     let member = |(number, weight)| {
-        let address = member(number, weight).backend.address;
+        let address = member(number, weight).backend.address.clone();
         Member { weight, ..Member::plain(Arc::new(Backend::with(address, Arc::clone(&crew)))) }
     };
     Set::new((0..).zip(weights).map(member))

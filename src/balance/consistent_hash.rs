@@ -51,7 +51,7 @@ fn ring(set: &Set, points_max: u64) -> Box<[Point]> {
     let weight = |index: usize| u64::from(set.members[index].weight);
     // By identity, and sorted stably below: where two points fall together, the order in the configuration does not matter.
     let mut by_identity: Vec<usize> = (0..set.members.len()).filter(|index| weight(*index) > 0).collect();
-    by_identity.sort_by_key(|index| (set.members[*index].backend.identity, set.members[*index].backend.address));
+    by_identity.sort_by(|a, b| set.members[*a].backend.identity_order(&set.members[*b].backend));
     let divisor = by_identity.iter().map(|index| weight(*index)).fold(0, greatest_common_divisor).max(1);
     let total = by_identity.iter().map(|index| weight(*index) / divisor).sum::<u64>() * RING_POINTS_PER_WEIGHT;
     let mut points = Vec::with_capacity(total.min(points_max) as usize + by_identity.len() * POINTS_PER_SUM as usize);

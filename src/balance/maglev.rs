@@ -51,7 +51,7 @@ struct Wish {
 impl Maglev {
     pub(super) fn of(set: &Set) -> Maglev {
         let mut by_identity: Vec<usize> = (0..set.members.len()).filter(|index| set.members[*index].weight > 0).collect();
-        by_identity.sort_by_key(|index| (set.members[*index].backend.identity, set.members[*index].backend.address));
+        by_identity.sort_by(|a, b| set.members[*a].backend.identity_order(&set.members[*b].backend));
         let wish = |(rank, index): (usize, usize)| {
             let member = &set.members[index];
             let order = member.backend.identity.to_le_bytes();

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use jiff::SignedDuration;
 
+use crate::address::Address;
 use crate::config::model::Algorithm;
 
 /// A load-balancing reverse proxy: one TOML file, followed as it is edited.
@@ -179,8 +180,8 @@ pub struct OneBackend {
     /// The pool's name, as in the configuration
     pub pool: String,
     /// The backend's address and port, as `tidegate status` shows it
-    #[arg(value_parser = address)]
-    pub backend: SocketAddr,
+    #[arg(value_parser = backend)]
+    pub backend: Address,
     #[command(flatten)]
     pub at: Admin,
 }
@@ -287,6 +288,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "not an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
+fn backend(text: &str) -> Result<Address, String> {
+    text.parse()
+        .map_err(|_| "not an IP address and a port, such as 127.0.0.1:8080, nor a Unix socket, such as unix:/run/app.sock".to_owned())
+}
+
 fn fixed_address(text: &str) -> Result<SocketAddr, String> {
     match address(text)? {
         address if address.port() == 0 => Err("port 0 is whichever is free; name one, such as 8080".to_owned()),
@@ -343,6 +349,7 @@ mod tests {
             ("status --ready --json", "cannot be used with"),
             ("drain app", "BACKEND"),
             ("drain app localhost:80", "not an IP address and a port"),
+            ("drain app unix:", "nor a Unix socket"),
             ("drain app 10.0.0.1:80 --deadline 10", "not a duration"),
             ("eject app 10.0.0.1:80 --for 5", "not a duration"),
             ("weight app 10.0.0.1:80 1000001", "0..=1000000"),
@@ -360,6 +367,7 @@ mod tests {
         for line in [
             "run a.toml",
             "run --to 127.0.0.1:9001,127.0.0.1:9002",
+            "drain app unix:/run/app.sock",
             "run --to [::1]:1 --listen 0.0.0.0:80 --algorithm round_robin --admin 127.0.0.1:2",
         ] {
             Cli::try_parse_from(["tidegate"].into_iter().chain(line.split(' '))).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(config.listeners[0].addresses, [sample().listen]);
         assert_eq!(config.admin.unwrap().address, sample().admin);
         assert_eq!(config.pools[0].algorithm, Algorithm::P2c);
-        assert_eq!(config.pools[0].backends.iter().filter_map(|backend| backend.address.fixed()).collect::<Vec<_>>(), backends);
+        assert_eq!(config.pools[0].backends.iter().filter_map(|backend| backend.address.fixed()?.ip()).collect::<Vec<_>>(), backends);
         assert_eq!((config.log.access, config.server.drain_delay), (AccessFormat::Off, Duration::ZERO));
     }
 

@@ -16,6 +16,7 @@ use super::Outcome;
 use super::args::Explain;
 use super::check::count;
 use super::console::{Console, Stream};
+use crate::address::Address;
 use crate::config;
 use crate::config::model::{Action, BackendAddress, BackendSpec, Config, Listener, Pool, Route};
 
@@ -100,7 +101,7 @@ struct Candidate {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
-    Address(SocketAddr),
+    Address(Address),
     /// Any number of backends, known only to a proxy that runs.
     Dns(String),
 }
@@ -108,7 +109,7 @@ enum Place {
 impl From<&BackendAddress> for Place {
     fn from(address: &BackendAddress) -> Place {
         match address {
-            BackendAddress::Fixed(address) => Place::Address(*address),
+            BackendAddress::Fixed(address) => Place::Address(address.clone()),
             BackendAddress::Dns(name) => Place::Dns(name.to_string()),
         }
     }

@@ -219,7 +219,7 @@ const POOL: &[Key] = &[
     key(
         "backends",
         Kind::Entries(BACKEND),
-        "Required. The servers: `\"address:port\"`, or a table where one has a weight, is a backup, or is found by a DNS name.",
+        "Required. The servers: `\"address:port\"`, `\"unix:/path\"`, or a table where one has a weight, is a backup, or is found by a DNS name.",
         "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 3 }]",
     ),
     key(
@@ -309,7 +309,12 @@ const STICKY: &[Key] = &[
 ];
 
 const BACKEND: &[Key] = &[
-    key("address", Kind::Address, "IP address and port. A backend has either this or `dns`.", "\"10.0.0.2:8080\""),
+    key(
+        "address",
+        Kind::Address,
+        "IP address and port, or `unix:` and the path of a Unix socket. A backend has either this or `dns`.",
+        "\"10.0.0.2:8080\"",
+    ),
     key(
         "dns",
         Kind::Text,

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::address::Address;
+
 /// A closed set of words: the enum, and the one place where each word stands.
 macro_rules! words {
     ($( #[$doc:meta] )* $name:ident { $( $variant:ident = $word:literal, )+ }) => {
@@ -273,15 +275,15 @@ pub struct Queue {
 /// Where a backend is; or what knows where backends are, each of which is then as the entry says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BackendAddress {
-    Fixed(SocketAddr),
+    Fixed(Address),
     Dns(DnsName),
 }
 
 impl BackendAddress {
     /// `None`: known only while the process runs.
-    pub fn fixed(&self) -> Option<SocketAddr> {
+    pub fn fixed(&self) -> Option<&Address> {
         match self {
-            BackendAddress::Fixed(address) => Some(*address),
+            BackendAddress::Fixed(address) => Some(address),
             BackendAddress::Dns(_) => None,
         }
     }

@@ -12,6 +12,7 @@ use super::model::{
 use super::read::{BackendPlaces, Places, PoolPlaces};
 use super::report::{Problem, Span};
 use super::suggest;
+use crate::address::Address;
 
 /// Everything that is wrong between the tables of a configuration, in no order; gives routes without a name of their own a unique one.
 pub(super) fn validate(config: &mut Config, places: &Places) -> Vec<Problem> {
@@ -174,7 +175,7 @@ fn loops(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
     for (pool, pool_places) in config.pools.iter().zip(&places.pools) {
         for (backend, place) in pool.backends.iter().zip(&pool_places.backends) {
             // Where a name leads is not known yet.
-            let Some(address) = backend.address.fixed() else { continue };
+            let Some(address) = backend.address.fixed().and_then(Address::ip) else { continue };
             let reaches = |listening: &SocketAddr| {
                 let everywhere = listening.ip().is_unspecified() && listening.is_ipv4() == address.is_ipv4() && address.ip().is_loopback();
                 listening.port() == address.port() && (listening.ip() == address.ip() || everywhere)

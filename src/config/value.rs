@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,6 +13,7 @@ use jiff::SignedDuration;
 
 use super::model::{DnsName, Faults, HashOn, HostPattern, PathPattern, Statuses};
 use super::suggest;
+use crate::address::{Address, PATH_BYTES_MAX, UNIX};
 use crate::failure::Malformed;
 use crate::message::path;
 
@@ -175,10 +177,8 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Mistake> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
-    if text.starts_with("unix:") {
-        return Err(
-            Mistake::new("`unix:` addresses are not supported yet").help("write an IP address and a port, such as \"127.0.0.1:8080\"")
-        );
+    if text.starts_with(UNIX) {
+        return Err(Mistake::new("a Unix socket cannot stand here").help("write an IP address and a port, such as \"127.0.0.1:8080\""));
     }
     let wrong = Mistake::new(format!("`{}` is not an IP address and a port", text.escape_debug()));
     let port = |text: &str| !text.is_empty() && text.parse::<u16>().is_ok();
@@ -199,9 +199,27 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Mistake> {
     })
 }
 
+/// `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`.
+pub(super) fn any_address(text: &str) -> Result<Address, Mistake> {
+    let Some(path) = text.strip_prefix(UNIX) else { return address(text).map(Address::Ip) };
+    let wrong = || Mistake::new(format!("`{}` is not a Unix socket", text.escape_debug()));
+    if !path.starts_with('/') {
+        let meant = if path.is_empty() { "run/app.sock" } else { path.trim_start_matches("./") };
+        return Err(wrong().help(format!("its path begins with `/`: \"unix:/{meant}\"")));
+    }
+    if path.ends_with('/') || path.contains('\0') {
+        return Err(wrong().help("write the path of a socket, such as \"unix:/run/app.sock\""));
+    }
+    if path.len() > PATH_BYTES_MAX {
+        let message = format!("the path of a Unix socket has at most {PATH_BYTES_MAX} bytes, this one has {}", path.len());
+        return Err(Mistake::new(message).help("a shorter path, or a symbolic link to the directory"));
+    }
+    Ok(Path::new(path).into())
+}
+
 /// An address to connect to. A name belongs under another key, so that nobody takes one lookup at the start for more than it is.
-pub(super) fn backend_address(text: &str) -> Result<SocketAddr, Mistake> {
-    address(text).map_err(|mistake| match dns_name(text) {
+pub(super) fn backend_address(text: &str) -> Result<Address, Mistake> {
+    any_address(text).map_err(|mistake| match dns_name(text) {
         Ok(name) => {
             let local = matches!(&name, DnsName::Host { name, .. } if name == "localhost");
             let or = if local { format!("\"{}\", or ", text.replace("localhost", "127.0.0.1")) } else { String::new() };

@@ -4,10 +4,12 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod connect;
 pub mod stream;
 pub mod timer;
 
 pub use buffer::{Buffer, Scratch};
+pub use connect::connect;
 pub use stream::Io;
 pub use timer::Timer;
 

@@ -223,7 +223,7 @@ impl Forward<'_> {
 
     async fn line_up(&mut self, limits: &QueueLimits) -> Result<Lease, Failure> {
         let (queue, seats) = (&self.pool.pool.queue, &self.pool.seats);
-        let tried = self.tried.iter().map(|at| seats[*at].backend.address).collect();
+        let tried = self.tried.iter().map(|at| seats[*at].backend.address.clone()).collect();
         let place = queue.join(limits, tried, Instant::now())?;
         self.story.queues();
         let _queued = self.pool.tally.local.queued();
@@ -290,7 +290,7 @@ impl Forward<'_> {
     /// One backend, to its answer's head.
     async fn attempt(&mut self, lease: &Lease) -> Result<Answered, Lost> {
         let seat = lease.seat();
-        self.story.attempt(self.pool.tally.clone(), seat.backend.address);
+        self.story.attempt(self.pool.tally.clone(), &seat.backend.address);
         let began = self.pool.pool.algorithm.measures().then(Instant::now);
         if seat.backend.standing().is_open() {
             self.story.fails_open();
@@ -352,7 +352,7 @@ impl Forward<'_> {
 
     async fn connect(&mut self, seat: &Seat) -> Result<Box<Connection>, Lost> {
         let began = Instant::now();
-        let connected = upstream::connect(seat.backend.address, self.timeouts.connect).await;
+        let connected = upstream::connect(&seat.backend.address, self.timeouts.connect).await;
         let connection = connected.map_err(|failure| Lost { failure, untouched: true, begun: false })?;
         let took = began.elapsed();
         self.pool.tally.local.connected(took);

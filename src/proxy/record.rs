@@ -4,11 +4,12 @@
 //! was dropped before an answer is one whose client has gone.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::address::Address;
 use crate::config::model::Reason;
 use crate::failure::Failure;
 use crate::message::forwarding;
@@ -62,7 +63,7 @@ pub struct Story {
     listener: Option<Arc<str>>,
     client: IpAddr,
     pool: Option<Rc<Tally>>,
-    backend: Option<SocketAddr>,
+    backend: Option<Address>,
     attempts: u32,
     free_retry: bool,
     /// Why it was tried once more; the last reason.
@@ -172,9 +173,9 @@ impl Story {
         self.received.as_ref().map_or(0, |bytes| bytes.get())
     }
 
-    pub fn attempt(&mut self, pool: Rc<Tally>, backend: SocketAddr) {
+    pub fn attempt(&mut self, pool: Rc<Tally>, backend: &Address) {
         self.pool = Some(pool);
-        self.backend = Some(backend);
+        self.backend = Some(backend.clone());
         self.attempts += 1;
         self.reused = false;
     }
@@ -303,7 +304,7 @@ impl Story {
             status: (self.status != 0).then_some(self.status),
             route: Some(&self.route.route.name),
             pool: self.pool.as_ref().map(|pool| &*pool.name),
-            backend: self.backend,
+            backend: self.backend.as_ref(),
             attempts: self.attempts,
             free_retry: self.free_retry,
             retry: self.retry,
@@ -314,7 +315,7 @@ impl Story {
             connect: self.connect,
             first_byte: self.first_byte,
             total,
-            reused: self.backend.map(|_| self.reused),
+            reused: self.backend.as_ref().map(|_| self.reused),
             failure: self.failure,
             user_agent: field(Name::UserAgent),
             referer: field(Name::Referer),

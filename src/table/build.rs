@@ -1,11 +1,11 @@
 //! Configuration and state to table. It can not fail: what could be wrong was refused when the text was read.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Action, Listener, Pool, Route, State, Sticky, Table, Timeouts};
+use crate::address::Address;
 use crate::backend::{Backend, Start};
 use crate::balance::{self, Member, Set};
 use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn};
@@ -46,17 +46,17 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
             listeners[at] = Some(built.clone());
         }
     }
-    let present: HashMap<&str, HashSet<SocketAddr>> =
-        (pools.iter()).map(|pool| (&*pool.name, pool.set.members.iter().map(|member| member.backend.address).collect())).collect();
-    state.retain_backends(|pool, address| present.get(pool).is_some_and(|addresses| addresses.contains(&address)));
+    let present: HashMap<&str, HashSet<&Address>> =
+        (pools.iter()).map(|pool| (&*pool.name, pool.set.members.iter().map(|member| &member.backend.address).collect())).collect();
+    state.retain_backends(|pool, address| present.get(pool).is_some_and(|addresses| addresses.contains(address)));
     state.retain_queues(|pool| present.contains_key(pool));
     Table { generation: before.map_or(1, |table| table.generation + 1), listeners, routes, pools }
 }
 
 fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool {
     let present = present(pool, state);
-    let member = |(address, spec): &(SocketAddr, BackendSpec)| {
-        let backend = state.backend(&pool.name, *address);
+    let member = |(address, spec): &(Address, BackendSpec)| {
+        let backend = state.backend(&pool.name, address);
         let weight = backend.weight_by_hand().unwrap_or(spec.weight);
         Member { weight, max_requests: spec.max_requests, backup: spec.backup, backend }
     };
@@ -109,7 +109,7 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
 /// Backends that join others begin slowly. Where none of the old ones has stayed there is nobody to take the rest of their share.
 /// The clock starts whether the pool has a slow start or not: it is a store, and the key may come with the next edit.
 fn ramp_up(old: &Set, new: &Set) {
-    let worked: HashSet<SocketAddr> = old.members.iter().filter(|member| member.weight > 0).map(|member| member.backend.address).collect();
+    let worked: HashSet<&Address> = old.members.iter().filter(|member| member.weight > 0).map(|member| &member.backend.address).collect();
     let (at_work, joined): (Vec<&Member>, Vec<&Member>) =
         new.members.iter().filter(|member| member.weight > 0).partition(|member| worked.contains(&member.backend.address));
     if !at_work.is_empty() {
@@ -123,17 +123,17 @@ const WEIGHT_MAX: u32 = 1_000_000;
 
 /// The backends of a pool as they are now, each address once: names stand for what they resolve to, in their place. An address that
 /// is met again is as it was said first.
-pub fn present(pool: &model::Pool, state: &State) -> Vec<(SocketAddr, BackendSpec)> {
+pub fn present(pool: &model::Pool, state: &State) -> Vec<(Address, BackendSpec)> {
     let mut seen = HashSet::new();
     let each = pool.backends.iter().flat_map(|spec| match &spec.address {
-        BackendAddress::Fixed(address) => vec![(*address, spec.clone())],
+        BackendAddress::Fixed(address) => vec![(address.clone(), spec.clone())],
         BackendAddress::Dns(name) => {
             let found = state.found(&pool.name, name);
             let as_said = |weight: u32| BackendSpec { weight: spec.weight.saturating_mul(weight).min(WEIGHT_MAX), ..spec.clone() };
-            found.iter().map(|found| (found.address, as_said(found.weight))).collect()
+            found.iter().map(|found| (found.address.into(), as_said(found.weight))).collect()
         }
     });
-    each.filter(|(address, _)| seen.insert(*address)).collect()
+    each.filter(|(address, _)| seen.insert(address.clone())).collect()
 }
 
 fn is_unresolved(pool: &str, spec: &BackendSpec, state: &State) -> bool {

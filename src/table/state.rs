@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::address::Address;
 use crate::backend::{Backend, Crew};
 use crate::config::model::DnsName;
 use crate::discovery::{Change, Found, Key, News, Resolution};
@@ -24,7 +25,7 @@ const SECRET_BYTES: usize = 32;
 
 #[derive(Default)]
 struct Inner {
-    backends: HashMap<(String, SocketAddr), Arc<Backend>>,
+    backends: HashMap<(String, Address), Arc<Backend>>,
     /// By pool.
     crews: HashMap<String, Arc<Crew>>,
     queues: HashMap<String, Arc<Queue>>,
@@ -47,10 +48,10 @@ impl State {
     }
 
     /// The backend of this pool at this address, with all that is known of it; a new one takes requests at once.
-    pub fn backend(&self, pool: &str, address: SocketAddr) -> Arc<Backend> {
+    pub fn backend(&self, pool: &str, address: &Address) -> Arc<Backend> {
         let Inner { backends, crews, .. } = &mut *self.inner();
-        let join = || Arc::new(Backend::with(address, crews.entry(pool.to_owned()).or_default().clone()));
-        backends.entry((pool.to_owned(), address)).or_insert_with(join).clone()
+        let join = || Arc::new(Backend::with(address.clone(), crews.entry(pool.to_owned()).or_default().clone()));
+        backends.entry((pool.to_owned(), address.clone())).or_insert_with(join).clone()
     }
 
     /// What is remembered of this pool as a whole.
@@ -60,9 +61,9 @@ impl State {
 
     /// Forgets the backends that `keep` does not name. They finish what they have: whoever still uses one holds it, and a request
     /// that took the table before may still pick one.
-    pub fn retain_backends(&self, keep: impl Fn(&str, SocketAddr) -> bool) {
+    pub fn retain_backends(&self, keep: impl Fn(&str, &Address) -> bool) {
         let Inner { backends, crews, .. } = &mut *self.inner();
-        backends.retain(|(pool, address), _| keep(pool, *address));
+        backends.retain(|(pool, address), _| keep(pool, address));
         let manned: HashSet<&str> = backends.keys().map(|(pool, _)| pool.as_str()).collect();
         crews.retain(|pool, _| manned.contains(pool.as_str()));
     }

@@ -18,7 +18,7 @@ pub struct Sticky {
 
 impl Sticky {
     pub fn of(spec: &model::Sticky, secret: &[u8], pool: &str, set: &Set) -> Sticky {
-        let tokens: Box<[Token]> = set.members.iter().map(|member| Token::of(secret, pool, member.backend.address)).collect();
+        let tokens: Box<[Token]> = set.members.iter().map(|member| Token::of(secret, pool, &member.backend.address)).collect();
         let mut by_id: Box<[(u64, u32)]> = tokens.iter().zip(0..).map(|(token, at)| (token.id(), at)).collect();
         by_id.sort_unstable();
         // Rounded up: an age of 0 would end the session at once.

@@ -5,11 +5,11 @@
 //! nobody can make that of another backend. The same secret makes the same tokens, so sessions survive a restart and hold at
 //! every proxy that has it. A token is bound to no client: whoever copies a cookie comes to the same backend, which is no secret.
 
-use std::net::SocketAddr;
-
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+use crate::address::Address;
 
 const ID: usize = 8;
 const PROOF: usize = 16;
@@ -24,7 +24,7 @@ impl Token {
     /// In hexadecimal.
     pub const TEXT: usize = 2 * (ID + PROOF);
 
-    pub fn of(secret: &[u8], pool: &str, address: SocketAddr) -> Token {
+    pub fn of(secret: &[u8], pool: &str, address: &Address) -> Token {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key may have any length");
         // The name of a pool has no NUL in it, so that no two pairs are one text.
         for part in ["tidegate sticky 1", pool, &address.to_string()] {
@@ -90,7 +90,7 @@ mod tests {
 
     fn text(secret: &[u8], pool: &str, address: &str) -> String {
         let mut text = Vec::new();
-        Token::of(secret, pool, address.parse().unwrap()).write(&mut text);
+        Token::of(secret, pool, &address.parse().unwrap()).write(&mut text);
         String::from_utf8(text).unwrap()
     }
 
@@ -117,7 +117,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_changed_anywhere_proves_nothing(at in 0usize..Token::TEXT, letter in b'0'..=b'f') {
-            let ours = Token::of(SECRET, "app", ([10, 0, 0, 1], 80).into());
+            let ours = Token::of(SECRET, "app", &([10, 0, 0, 1], 80).into());
             let mut written = Vec::new();
             ours.write(&mut written);
             prop_assert!(Token::read(&written).is_some_and(|read| ours.proves(&read)));

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
+use crate::address::Address;
 use crate::config::model::{AccessFormat, Reason};
 use crate::failure::Failure;
 use crate::message::Version;
@@ -36,7 +37,7 @@ pub struct Record<'a> {
     pub route: Option<&'a str>,
     pub pool: Option<&'a str>,
     /// The last one that was tried.
-    pub backend: Option<SocketAddr>,
+    pub backend: Option<&'a Address>,
     pub attempts: u32,
     /// Sent again because a kept connection had died.
     pub free_retry: bool,

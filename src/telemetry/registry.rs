@@ -6,7 +6,6 @@
 //! Backends are different: discovery may bring new addresses for ever, so theirs are rendered from the live set only.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use super::names::{self, Kind, Metric};
 use super::series::{LogSeries, PoolSeries, RouteSeries, WorkerSeries};
 use super::{process, text};
+use crate::address::Address;
 
 /// A pool at the moment of a scrape.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct PoolSample {
 
 #[derive(Debug, Clone)]
 pub struct BackendSample {
-    pub address: SocketAddr,
+    pub address: Address,
     pub weight: u32,
     pub in_flight: u32,
     pub up: bool,

@@ -1,22 +1,17 @@
 //! One new connection to a backend, within its time.
 
-use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::net::TcpSocket;
 
+use crate::address::Address;
 use crate::failure::Failure;
 use crate::http1::client::Connection;
-use crate::io::{Io, Timer};
+use crate::io::{self, Io, Timer};
 
 /// Connects. Cancel safe: a dropped call closes the socket.
-pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<Box<Connection>, Failure> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(|error| judge(&error))?;
-    // Heads and small bodies leave in one write; waiting for more would only delay them.
-    socket.set_nodelay(true).map_err(|error| judge(&error))?;
-    match Timer::new().limit(timeout, socket.connect(address)).await {
+pub async fn connect(address: &Address, timeout: Duration) -> Result<Box<Connection>, Failure> {
+    match Timer::new().limit(timeout, io::connect(address)).await {
         Ok(Ok(stream)) => Ok(Connection::new(Io::tcp(stream))),
         Ok(Err(error)) => Err(judge(&error)),
         Err(_) => Err(Failure::ConnectTimeout),
@@ -24,7 +19,7 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<Box<Conne
 }
 
 /// Whose fault it is. Running out of descriptors or ports here says nothing about the backend.
-pub(super) fn judge(error: &io::Error) -> Failure {
+pub(super) fn judge(error: &std::io::Error) -> Failure {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS | Errno::ENOMEM) => Failure::ResourcesExhausted,
         Some(Errno::ECONNREFUSED) => Failure::ConnectRefused,
@@ -46,7 +41,7 @@ mod tests {
             (Errno::EHOSTUNREACH, Failure::ConnectFailed),
             (Errno::ETIMEDOUT, Failure::ConnectTimeout),
         ] {
-            assert_eq!(judge(&io::Error::from_raw_os_error(errno as i32)), failure, "{errno}");
+            assert_eq!(judge(&std::io::Error::from_raw_os_error(errno as i32)), failure, "{errno}");
         }
     }
 }

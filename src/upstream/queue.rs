@@ -19,13 +19,13 @@
 mod pace;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::breaker::{self, Taken};
+use crate::address::Address;
 use crate::backend::Backend;
 use crate::balance::{Balancer, Hint, Set};
 use crate::config::model;
@@ -56,7 +56,7 @@ struct Inner {
 struct Waiter {
     ticket: u64,
     /// Backends that its request has been to. By address: while it waits, a reload may change positions.
-    tried: Vec<SocketAddr>,
+    tried: Vec<Address>,
     waker: Option<Waker>,
 }
 
@@ -88,7 +88,7 @@ impl Queue {
     }
 
     /// Takes a place at the end of the line; or says why not. `tried`: backends that the request has been to.
-    pub fn join(self: &Arc<Self>, limits: &model::Queue, tried: Vec<SocketAddr>, now: Instant) -> Result<Place, Failure> {
+    pub fn join(self: &Arc<Self>, limits: &model::Queue, tried: Vec<Address>, now: Instant) -> Result<Place, Failure> {
         let mut inner = self.inner();
         let ahead = inner.line.len();
         if ahead >= limits.max {

@@ -99,7 +99,7 @@ impl Ward {
             let now = Instant::now();
             let term = ejection::term(rules, &backend.ejections(), now);
             backend.eject(reason, term.times, now + term.length);
-            let (pool, address) = (&self.pool, backend.address);
+            let (pool, address) = (&self.pool, &backend.address);
             let (length, times) = (term.length, term.times);
             match trial {
                 true => warn!(%pool, backend = %address, reason, ?length, times, "backend failed its trial: ejected for longer"),
@@ -124,7 +124,7 @@ impl Ward {
     pub fn tick(&self, now: Instant) {
         for member in &self.set.members {
             let backend = &*member.backend;
-            let (pool, address) = (&self.pool, backend.address);
+            let (pool, address) = (&self.pool, &backend.address);
             if self.eject.is_none() {
                 if backend.readmit(now) {
                     info!(%pool, backend = %address, "backend is back: ejection is turned off");

@@ -6,6 +6,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::*;
+use crate::address::Address;
 use crate::balance::conformance::{member, set};
 use crate::balance::{Hint, Member, Set, of};
 use crate::config::model::{Algorithm, RING_POINTS_PER_WEIGHT};
@@ -27,12 +28,12 @@ fn keys(count: usize) -> impl Iterator<Item = u64> {
 }
 
 /// Who gets each key, by address.
-fn map(algorithm: Algorithm, set: &Set, keys: impl Iterator<Item = u64>) -> Vec<std::net::SocketAddr> {
+fn map(algorithm: Algorithm, set: &Set, keys: impl Iterator<Item = u64>) -> Vec<Address> {
     let balancer = of(algorithm, set);
     let random = &mut fastrand::Rng::with_seed(1);
     let mut pick = |key| {
         let index = balancer.pick(set, &mut Hint { tried: &[], key, now: Instant::now(), random }).expect("somebody is up");
-        set.members[index].backend.address
+        set.members[index].backend.address.clone()
     };
     keys.map(&mut pick).collect()
 }
@@ -69,7 +70,7 @@ fn keys_go_where_others_compute_them_to_go() {
         let key = u64::from_str_radix(key, 16).unwrap();
         let expected: usize = expected.parse().unwrap();
         let algorithm = Algorithm::of(algorithm).unwrap();
-        assert_eq!(map(algorithm, &set, [key].into_iter()), [set.members[expected].backend.address], "{line}");
+        assert_eq!(map(algorithm, &set, [key].into_iter()), [set.members[expected].backend.address.clone()], "{line}");
         seen += 1;
     }
     assert!(seen >= 100, "{seen}");
@@ -120,17 +121,17 @@ fn an_added_backend_takes_its_share_from_everybody() {
         let whole = set([1; 10]);
         let before = map(algorithm, &without(&whole, 9), keys(50_000));
         let after = map(algorithm, &whole, keys(50_000));
-        let new = whole.members[9].backend.address;
-        let share = after.iter().filter(|address| **address == new).count() as f64 / 50_000.0;
+        let new = &whole.members[9].backend.address;
+        let share = after.iter().filter(|address| *address == new).count() as f64 / 50_000.0;
         // A ring's share is good to some 8 %.
         assert!((0.07..0.13).contains(&share), "{algorithm:?}: {share}");
         for Member { backend, .. } in &whole.members[..9] {
-            let lost = |(was, is): &(&std::net::SocketAddr, &std::net::SocketAddr)| **was == backend.address && **is == new;
+            let lost = |(was, is): &(&Address, &Address)| **was == backend.address && *is == new;
             let lost = before.iter().zip(&after).filter(lost).count() as f64 / 50_000.0;
             assert!((0.002..0.025).contains(&lost), "{algorithm:?}: {} lost {lost}", backend.address);
         }
         if algorithm != Algorithm::Maglev {
-            assert!(before.iter().zip(&after).all(|(was, is)| was == is || *is == new), "{algorithm:?}: a key moved elsewhere");
+            assert!(before.iter().zip(&after).all(|(was, is)| was == is || is == new), "{algorithm:?}: a key moved elsewhere");
         }
     }
 }
@@ -200,9 +201,7 @@ proptest! {
                 continue;
             }
             let (before, after) = (map(algorithm, &set, keys(300)), map(algorithm, &rest, keys(300)));
-            let kept = |(before, after): (&std::net::SocketAddr, &std::net::SocketAddr)| {
-                before == after || *before == set.members[gone].backend.address
-            };
+            let kept = |(before, after): (&Address, &Address)| before == after || *before == set.members[gone].backend.address;
             prop_assert!(before.iter().zip(&after).all(kept), "{:?}", algorithm);
         }
     }

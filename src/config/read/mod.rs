@@ -17,6 +17,7 @@ use super::model::{
 };
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
+use crate::address::Address;
 
 /// Where things stand in the text, index for index as in the `Config` they belong to.
 #[derive(Debug)]
@@ -202,10 +203,12 @@ fn sticky(section: &Section<'_>) -> Option<Sticky> {
 }
 
 fn backends(section: &Section<'_>, place: &str) -> Vec<(BackendSpec, BackendPlaces)> {
-    let with_port = |address: &Written<std::net::SocketAddr>| {
+    let with_port = |address: &Written<Address>| {
         let usable = match address.value {
-            address if address.port() == 0 => Err(Mistake::new("a backend cannot have port 0").help("write the port that it listens on")),
-            address if address.ip().is_unspecified() => {
+            Address::Ip(address) if address.port() == 0 => {
+                Err(Mistake::new("a backend cannot have port 0").help("write the port that it listens on"))
+            }
+            Address::Ip(address) if address.ip().is_unspecified() => {
                 let message = format!("`{}` is every address of a machine, not one to connect to", address.ip());
                 Err(Mistake::new(message).help(format!("for this machine, write \"127.0.0.1:{}\"", address.port())))
             }

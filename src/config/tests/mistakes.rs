@@ -252,8 +252,8 @@ workers = "${N:-x}"
     ),
     (
         r#""10.0.0.2:8080""#,
-        r#""unix:/run/api.sock""#,
-        &[r#"7:30: `unix:` addresses are not supported yet (write an IP address and a port, such as "127.0.0.1:8080")"#],
+        r#""unix:run/api.sock""#,
+        &[r#"7:30: `unix:run/api.sock` is not a Unix socket (its path begins with `/`: "unix:/run/api.sock")"#],
     ),
     (r#""10.0.0.2:8080""#, r#"80"#, &[r#"7:30: expected an address in quotes such as "127.0.0.1:8080", found a number"#]),
     (

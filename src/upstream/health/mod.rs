@@ -10,7 +10,6 @@ mod probe;
 mod schedule;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::Ward;
+use crate::address::Address;
 use crate::backend::{Backend, Change, Finding};
 use crate::balance::Set;
 use crate::config::model::Health;
@@ -38,7 +38,7 @@ pub struct Checked {
 /// All probing of the process. Dropping it ends it.
 pub struct Probes {
     tasks: JoinSet<()>,
-    probed: HashMap<(Arc<str>, SocketAddr), Probed>,
+    probed: HashMap<(Arc<str>, Address), Probed>,
     turns: Arc<Semaphore>,
 }
 
@@ -66,7 +66,7 @@ impl Probes {
         for Checked { pool, set, ward, check } in pools {
             for member in &set.members {
                 let backend = &member.backend;
-                let key = (pool.clone(), backend.address);
+                let key = (pool.clone(), backend.address.clone());
                 let probed = match before.remove(&key) {
                     Some(probed) if Arc::ptr_eq(&probed.backend, backend) && probed.check == check => {
                         *probed.ward.lock().unwrap_or_else(PoisonError::into_inner) = ward.clone();
@@ -120,7 +120,7 @@ impl Course {
     /// For ever; dropping it ends a probe that is under way. `probe`: what was found, if anything, and how long it took.
     async fn run<P, F>(self, first: Duration, probe: P)
     where
-        P: Fn(Arc<Health>, SocketAddr) -> F,
+        P: Fn(Arc<Health>, Address) -> F,
         F: Future<Output = Option<(Finding, Duration)>>,
     {
         let mut next = Instant::now() + first;
@@ -128,7 +128,7 @@ impl Course {
             self.backend.next_probe(Some(next.into_std()));
             sleep_until(next).await;
             self.backend.next_probe(None);
-            match probe(self.check.clone(), self.backend.address).await {
+            match probe(self.check.clone(), self.backend.address.clone()).await {
                 Some((finding, latency)) => self.judge(finding, latency),
                 None => debug!(pool = %self.pool, backend = %self.backend.address, "no probe: the process is out of descriptors or ports"),
             }
@@ -141,7 +141,7 @@ impl Course {
         let Course { backend, pool, check, .. } = self;
         let undecided = backend.standing().is_undecided();
         let change = backend.probed(finding, latency, check.rise, check.fall, SystemTime::now());
-        let address = backend.address;
+        let address = &backend.address;
         match change {
             Some(Change::Begins) => debug!(%pool, backend = %address, %finding, ?latency, "backend is up: its first verdict"),
             Some(Change::Recovers) => info!(%pool, backend = %address, in_a_row = check.rise, ?latency, "backend is up again"),

@@ -4,8 +4,6 @@
 //! client, and one that fails must not take a request's place. hyper reads the answer; this is not the data path.
 
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,12 +14,14 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::address::Address;
 use crate::backend::Finding;
 use crate::config::model::{Health, Probe};
 use crate::failure::Failure;
+use crate::io;
 use crate::upstream::connect::judge;
 
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"), " (health)");
@@ -32,7 +32,7 @@ const COURTESY: Duration = Duration::from_millis(50);
 
 /// What was found, and how long it took. `None`: no descriptor or port was left on our side, which says nothing about the backend.
 /// Cancel safe: dropping it closes the connection.
-pub async fn probe(check: &Health, address: SocketAddr) -> Option<(Finding, Duration)> {
+pub async fn probe(check: &Health, address: Address) -> Option<(Finding, Duration)> {
     let began = Instant::now();
     let found = match tokio::time::timeout(check.timeout, run(&check.probe, address)).await {
         Ok(found) => found?,
@@ -41,8 +41,8 @@ pub async fn probe(check: &Health, address: SocketAddr) -> Option<(Finding, Dura
     Some((found, began.elapsed().min(check.timeout)))
 }
 
-async fn run(check: &Probe, address: SocketAddr) -> Option<Finding> {
-    let stream = match connect(address).await {
+async fn run(check: &Probe, address: Address) -> Option<Finding> {
+    let stream = match io::connect(&address).await {
         Ok(stream) => stream,
         Err(error) => {
             return match judge(&error) {
@@ -55,18 +55,12 @@ async fn run(check: &Probe, address: SocketAddr) -> Option<Finding> {
     };
     Some(match check {
         Probe::Tcp => Finding::Passed,
-        Probe::Http { .. } => ask(check, address, stream).await.unwrap_or_else(|failed| failed),
+        Probe::Http { .. } => ask(check, &address, stream).await.unwrap_or_else(|failed| failed),
     })
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_nodelay(true)?;
-    socket.connect(address).await
-}
-
 /// Asks, and judges the answer; either way a finding.
-async fn ask(check: &Probe, address: SocketAddr, stream: TcpStream) -> Result<Finding, Finding> {
+async fn ask(check: &Probe, address: &Address, stream: TcpStream) -> Result<Finding, Finding> {
     let Probe::Http { expect, body, .. } = check else { return Ok(Finding::Passed) };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let asked = async {
@@ -98,13 +92,16 @@ fn broken(error: &hyper::Error) -> Finding {
 }
 
 /// Everything in it was checked when the configuration was read.
-fn request(check: &Probe, address: SocketAddr) -> Request<Empty<Bytes>> {
+fn request(check: &Probe, address: &Address) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     let Probe::Http { method, path, host, headers, .. } = check else { return request };
     *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or_default();
     *request.uri_mut() = path.parse::<Uri>().unwrap_or_default();
     let fields = request.headers_mut();
-    let host = host.clone().unwrap_or_else(|| address.to_string());
+    let host = host.clone().unwrap_or_else(|| match address {
+        Address::Ip(address) => address.to_string(),
+        Address::Unix(_) => "localhost".to_owned(),
+    });
     fields.extend(HeaderValue::from_str(&host).ok().map(|host| (HOST, host)));
     fields.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     for (name, value) in headers {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -197,7 +198,7 @@ async fn a_reload_keeps_what_it_does_not_change() {
     };
     let mut probes = Probes::default();
     let ids = |probes: &Probes| -> Vec<tokio::task::Id> {
-        addresses.iter().filter_map(|address| Some(probes.probed.get(&("app".into(), *address))?.task.id())).collect()
+        addresses.iter().filter_map(|address| Some(probes.probed.get(&("app".into(), (*address).into()))?.task.id())).collect()
     };
     probes.follow([again(&set, &check)]);
     let first = ids(&probes);

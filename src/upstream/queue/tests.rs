@@ -164,12 +164,12 @@ fn a_backend_that_was_tried_is_left_to_others() {
     let set = set(&[1, 1]);
     let queue = queue(&set);
     fill(&set);
-    let again = queue.join(&LONG, vec![set.members[0].backend.address], Instant::now()).map(Waiting::at).expect("there is room");
+    let again = queue.join(&LONG, vec![set.members[0].backend.address.clone()], Instant::now()).map(Waiting::at).expect("there is room");
     let other = join(&queue);
     queue.give_back(&set.members[0].backend);
     assert!(!again.is_woken() && other.is_woken(), "the first has been there");
     queue.give_back(&set.members[1].backend);
-    assert_eq!(again.look().map(|backend| backend.address), Some(set.members[1].backend.address));
+    assert_eq!(again.look().map(|backend| backend.address.clone()), Some(set.members[1].backend.address.clone()));
 }
 
 #[test]
