@@ -4,6 +4,7 @@
 //! second process could bind the same port unnoticed; so the port is first bound without the option, which fails where anybody has it.
 
 pub mod greet;
+pub mod proxy_protocol;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
