@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::framing::{Decoder, Step};
-use super::head::{self, Framing, Limits, Response, Resume};
+use super::head::{self, Framing, Limits, Resume};
 use super::relay::{Gathered, Shape, Stop, To, gather};
 use super::writer;
 use crate::failure::Failure;
@@ -28,6 +28,29 @@ pub struct Connection {
     io: Io,
     buffer: Buffer,
     timer: Timer,
+    /// What still sends the request.
+    pump: Option<Pump>,
+    content: Content,
+    /// The longest time without progress in either direction.
+    stall: Duration,
+}
+
+/// The content of the answer, as far as it was read. Part of the connection, not of the body that shows it: what is made anew for
+/// each answer should be small.
+struct Content {
+    decoder: Decoder,
+    /// Bytes of it at the front of the buffer.
+    visible: usize,
+    /// The stall deadline is set: nothing came since.
+    waiting: bool,
+    /// The connection may carry another request behind it.
+    keep_alive: bool,
+}
+
+impl Content {
+    fn new(framing: Framing, keep_alive: bool) -> Content {
+        Content { decoder: Decoder::new(framing), visible: 0, waiting: false, keep_alive }
+    }
 }
 
 /// A request that did not get through.
@@ -49,7 +72,8 @@ pub struct Unanswered {
 impl Connection {
     /// On the heap: it is handed around for as long as it lives.
     pub fn new(io: Io) -> Box<Connection> {
-        Box::new(Connection { io, buffer: Buffer::new(), timer: Timer::new() })
+        let content = Content::new(Framing::Empty, false);
+        Box::new(Connection { io, buffer: Buffer::new(), timer: Timer::new(), pump: None, content, stall: Duration::ZERO })
     }
 
     /// Whether a kept connection is still good for a request: nothing has come on it, not even its end.
@@ -57,9 +81,10 @@ impl Connection {
         self.io.is_quiet()
     }
 
-    /// Sends the head and what is there of the body; a body that goes on is left to the pump that is returned.
-    /// `body` is taken only when some of it may have been used up. `stall`: without progress.
-    pub async fn send(&mut self, head: &Head, body: &mut Option<Body>, stall: Duration) -> Result<Option<Pump>, Unsent> {
+    /// Sends the head and what is there of the body; a body that goes on is left to a pump.
+    /// `body` is taken only when some of it may have been used up. `stall`: without progress, of the answer's content too.
+    pub async fn send(&mut self, head: &Head, body: &mut Option<Body>, stall: Duration) -> Result<(), Unsent> {
+        self.stall = stall;
         let mut out = Scratch::take();
         let to = To { io: &self.io, timer: &self.timer, timeout: stall };
         let Some(mut body) = body.take_if(|body| !body.is_empty()) else {
@@ -67,7 +92,7 @@ impl Connection {
             writer::request_head(head, framing, writer::Connection::Persistent, &mut out);
             let whole = out.len();
             let sent = to.flush(&mut out, None).await;
-            return sent.map(|()| None).map_err(|stop| Unsent { failure: sending(stop), untouched: out.len() == whole });
+            return sent.map_err(|stop| Unsent { failure: sending(stop), untouched: out.len() == whole });
         };
         let framing = match body.length() {
             Length::Exact(length) => Framing::Length(length),
@@ -82,15 +107,15 @@ impl Connection {
             Gathered::Ended | Gathered::Waiting => to.flush(&mut out, None).await,
         };
         flushed.map_err(|stop| Unsent { failure: sending(stop), untouched: false })?;
-        Ok(match gathered {
-            Gathered::Ended => None,
-            _ => Some(Pump::start(self.io.clone(), body, shape, out, stall)),
-        })
+        if !matches!(gathered, Gathered::Ended) {
+            self.pump = Some(Pump::start(self.io.clone(), body, shape, out, stall));
+        }
+        Ok(())
     }
 
     /// Reads one head of an answer: an interim one (1xx) or the final one. `wait`: to its first byte, counted from when the request
     /// was sent whole, and between its parts.
-    pub async fn read_head(&mut self, method: Method, pump: Option<&Pump>, wait: Duration) -> Result<Response, Unanswered> {
+    pub async fn read_head(&mut self, method: Method, wait: Duration) -> Result<Head, Unanswered> {
         let mut resume = Resume::default();
         let mut waiting = false;
         loop {
@@ -98,7 +123,8 @@ impl Connection {
                 match head::response(self.buffer.data(), &LIMITS, method) {
                     Ok(Some((response, used))) => {
                         self.buffer.consume(used);
-                        return Ok(response);
+                        self.content = Content::new(response.framing, response.keep_alive);
+                        return Ok(response.head);
                     }
                     Ok(None) => {}
                     Err(failure) => return Err(Unanswered { failure, silent: false }),
@@ -109,13 +135,13 @@ impl Connection {
                 return Err(Unanswered { failure: Failure::ResponseHeadTooLarge, silent: false });
             }
             let read = poll_fn(|cx| {
-                if let Some(failure) = pump.and_then(Pump::failure) {
+                if let Some(failure) = self.pump.as_ref().and_then(Pump::failure) {
                     return Poll::Ready(Err(failure));
                 }
                 if let Poll::Ready(read) = self.buffer.poll_fill(&self.io, cx) {
                     return Poll::Ready(Ok(read));
                 }
-                if let Some(pump) = pump
+                if let Some(pump) = &self.pump
                     && pump.poll_over(cx).is_pending()
                 {
                     // The request is still on its way, under deadlines of its own.
@@ -162,39 +188,17 @@ pub trait Home {
 pub struct ResponseBody<H: Home> {
     /// `None` once the body has ended or failed.
     exchange: Option<(Box<Connection>, H)>,
-    decoder: Decoder,
-    /// Content bytes at the front of the buffer.
-    visible: usize,
-    keep_alive: bool,
-    pump: Option<Pump>,
-    stall: Duration,
-    /// The stall deadline is set: nothing came since.
-    waiting: bool,
     /// The deadline of the whole exchange, where there is one.
     total: Option<Timer>,
+    /// Once the body has ended.
+    trailers: Option<Box<Fields>>,
 }
 
 /// The body that follows a final head; with nothing to follow, the connection goes home at once.
-pub fn body<H: Home + 'static>(
-    connection: Box<Connection>,
-    home: H,
-    framing: Framing,
-    keep_alive: bool,
-    pump: Option<Pump>,
-    stall: Duration,
-    total: Option<Timer>,
-) -> Body {
-    let mut source = ResponseBody {
-        exchange: Some((connection, home)),
-        decoder: Decoder::new(framing),
-        visible: 0,
-        keep_alive,
-        pump,
-        stall,
-        waiting: false,
-        total,
-    };
-    if matches!(framing, Framing::Empty | Framing::Length(0)) {
+pub fn body<H: Home + 'static>(connection: Box<Connection>, home: H, total: Option<Timer>) -> Body {
+    let nothing = connection.content.decoder.is_done();
+    let mut source = ResponseBody { exchange: Some((connection, home)), total, trailers: None };
+    if nothing {
         source.finish();
         return Body::empty();
     }
@@ -204,103 +208,113 @@ pub fn body<H: Home + 'static>(
 impl<H: Home> ResponseBody<H> {
     /// The answer was read whole: the connection goes home if it is fit for more.
     fn finish(&mut self) {
-        let pumped = self.pump.take().is_none_or(|pump| pump.is_whole());
         let Some((mut connection, home)) = self.exchange.take() else { return };
         home.ended(Ok(()));
+        self.trailers = connection.content.decoder.take_trailers();
+        let pumped = connection.pump.take().is_none_or(|pump| pump.is_whole());
         // Bytes behind the answer that nobody asked for: whatever they are, they must not answer the next request.
-        if self.keep_alive && pumped && connection.buffer.is_empty() {
+        if connection.content.keep_alive && pumped && connection.buffer.is_empty() {
             connection.buffer.release();
             home.take_back(connection);
         }
     }
 
     fn fail(&mut self, failure: Failure) -> Poll<Result<bool, Failure>> {
-        self.pump = None;
-        if let Some((_, home)) = self.exchange.take() {
+        if let Some((connection, home)) = self.exchange.take() {
+            drop(connection);
             home.ended(Err(failure));
         }
         Poll::Ready(Err(failure))
     }
 }
 
+impl Connection {
+    /// Reads content where none is visible. `true`: there is some; `false`: it has ended, whole.
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        let content = &mut self.content;
+        while content.visible == 0 {
+            if let Some(failure) = self.pump.as_ref().and_then(Pump::failure) {
+                return Poll::Ready(Err(failure));
+            }
+            let skip = match content.decoder.step(self.buffer.data()) {
+                Ok(Step::Data { skip, data }) => {
+                    content.visible = data;
+                    skip
+                }
+                Ok(Step::Done { skip }) => {
+                    self.buffer.consume(skip);
+                    return Poll::Ready(Ok(false));
+                }
+                Ok(Step::More { skip }) => skip,
+                Err(what) => return Poll::Ready(Err(Failure::ResponseMalformed(what))),
+            };
+            self.buffer.consume(skip);
+            if content.visible > 0 {
+                break;
+            }
+            match self.buffer.poll_fill(&self.io, cx) {
+                Poll::Ready(Ok(1..)) => content.waiting = false,
+                Poll::Ready(Ok(0)) if content.decoder.eof().is_ok() => return Poll::Ready(Ok(false)),
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ResponseTruncated)),
+                Poll::Pending => {
+                    if let Some(pump) = &self.pump
+                        && pump.poll_over(cx).is_pending()
+                    {
+                        // The backend may be waiting for the rest of the request, which has deadlines of its own.
+                        return Poll::Pending;
+                    }
+                    if !content.waiting {
+                        self.timer.set(self.stall);
+                        content.waiting = true;
+                    }
+                    return self.timer.poll_elapsed(cx).map(|_| Err(Failure::StallTimeout));
+                }
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
 impl<H: Home> Source for ResponseBody<H> {
     fn length(&self) -> Length {
-        match self.decoder.remaining() {
-            Length::Exact(left) => Length::Exact(left + self.visible as u64),
+        let Some((connection, _)) = &self.exchange else { return Length::Exact(0) };
+        match connection.content.decoder.remaining() {
+            Length::Exact(left) => Length::Exact(left + connection.content.visible as u64),
             Length::Unknown => Length::Unknown,
         }
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        while self.visible == 0 {
-            let Some((connection, _)) = &mut self.exchange else {
-                return Poll::Ready(Ok(false));
-            };
-            if let Some(failure) = self.pump.as_ref().and_then(Pump::failure) {
-                return self.fail(failure);
-            }
-            if self.total.as_ref().is_some_and(|total| total.poll_elapsed(cx).is_ready()) {
-                return self.fail(Failure::TotalTimeout);
-            }
-            match self.decoder.step(connection.buffer.data()) {
-                Ok(Step::Data { skip, data }) => {
-                    connection.buffer.consume(skip);
-                    self.visible = data;
-                }
-                Ok(Step::Done { skip }) => {
-                    connection.buffer.consume(skip);
-                    self.finish();
-                    return Poll::Ready(Ok(false));
-                }
-                Ok(Step::More { skip }) => {
-                    connection.buffer.consume(skip);
-                    match connection.buffer.poll_fill(&connection.io, cx) {
-                        Poll::Ready(Ok(1..)) => self.waiting = false,
-                        Poll::Ready(Ok(0)) if self.decoder.eof().is_ok() => {
-                            self.finish();
-                            return Poll::Ready(Ok(false));
-                        }
-                        Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.fail(Failure::ResponseTruncated),
-                        Poll::Pending => {
-                            if let Some(pump) = &self.pump
-                                && pump.poll_over(cx).is_pending()
-                            {
-                                // The backend may be waiting for the rest of the request, which has deadlines of its own.
-                                return Poll::Pending;
-                            }
-                            if !self.waiting {
-                                connection.timer.set(self.stall);
-                                self.waiting = true;
-                            }
-                            if connection.timer.poll_elapsed(cx).is_ready() {
-                                return self.fail(Failure::StallTimeout);
-                            }
-                            return Poll::Pending;
-                        }
-                    }
-                }
-                Err(what) => return self.fail(Failure::ResponseMalformed(what)),
-            }
+        let Some((connection, _)) = &mut self.exchange else { return Poll::Ready(Ok(false)) };
+        if self.total.as_ref().is_some_and(|total| total.poll_elapsed(cx).is_ready()) {
+            return self.fail(Failure::TotalTimeout);
         }
-        Poll::Ready(Ok(true))
+        match connection.poll_content(cx) {
+            Poll::Ready(Ok(false)) => {
+                self.finish();
+                Poll::Ready(Ok(false))
+            }
+            Poll::Ready(Err(failure)) => self.fail(failure),
+            polled => polled,
+        }
     }
 
     fn data(&self) -> &[u8] {
         match &self.exchange {
-            Some((connection, _)) => &connection.buffer.data()[..self.visible],
+            Some((connection, _)) => &connection.buffer.data()[..connection.content.visible],
             None => &[],
         }
     }
 
     fn consume(&mut self, n: usize) {
         if let Some((connection, _)) = &mut self.exchange {
-            self.visible -= n;
+            connection.content.visible -= n;
             connection.buffer.consume(n);
         }
     }
 
     fn take_trailers(&mut self) -> Option<Fields> {
-        self.decoder.take_trailers()
+        self.trailers.take().map(|fields| *fields)
     }
 }
 

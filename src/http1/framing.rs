@@ -118,8 +118,8 @@ impl Decoder {
     }
 
     /// The trailers, once the content has ended and if there are any left after the forbidden ones were dropped.
-    pub fn take_trailers(&mut self) -> Option<Fields> {
-        self.trailers.take().map(|fields| *fields)
+    pub fn take_trailers(&mut self) -> Option<Box<Fields>> {
+        self.trailers.take()
     }
 
     /// Looks at the bytes behind those that earlier steps have accounted for.

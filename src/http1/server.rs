@@ -484,7 +484,7 @@ impl Source for RequestBody {
     }
 
     fn take_trailers(&mut self) -> Option<Fields> {
-        self.decoder.take_trailers()
+        self.decoder.take_trailers().map(|fields| *fields)
     }
 }
 

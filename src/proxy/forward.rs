@@ -22,8 +22,7 @@ use crate::backend::Backend;
 use crate::balance::Hint;
 use crate::config::model::Queue as QueueLimits;
 use crate::failure::{Blame, Failure};
-use crate::http1::client::{self, Connection, Pump};
-use crate::http1::head::Response;
+use crate::http1::client::{self, Connection};
 use crate::io::{Timer, timer};
 use crate::message::{Answer, Body, Fields, Head, Interim, Name, Tunnel, forwarding};
 use crate::table::Timeouts;
@@ -63,12 +62,12 @@ pub async fn run(
     };
     let mut reached = reached?;
     if let Some(session) = asks.session {
-        session.keep(&reached.lease.seat().backend, &mut reached.answered.response.head);
+        session.keep(&reached.lease.seat().backend, &mut reached.answered.head);
     }
-    if reached.answered.response.head.status() == 101 {
+    if reached.answered.head.status() == 101 {
         return Ok(reached.into_tunnel(timeouts.tunnel));
     }
-    let (head, body) = reached.into_answer(timeouts.stall, total);
+    let (head, body) = reached.into_answer(total);
     Ok(Answer::Reply { head, body })
 }
 
@@ -78,11 +77,10 @@ struct Reached {
     answered: Answered,
 }
 
-/// An answer up to its head: the connection, the head, and what still sends the request.
+/// An answer up to its head, and the connection that has the rest.
 struct Answered {
     connection: Box<Connection>,
-    response: Response,
-    pump: Option<Pump>,
+    head: Head,
 }
 
 /// Why one attempt came to nothing.
@@ -164,7 +162,7 @@ impl Forward<'_> {
             lease = match Box::pin(self.next(attempts, again, held.is_err())).await {
                 Some(next) => {
                     if let Ok(held) = held {
-                        held.discard(self.timeouts.stall);
+                        held.discard();
                     }
                     next
                 }
@@ -242,7 +240,7 @@ impl Forward<'_> {
     /// Whether there is to be another attempt, as far as this one's end decides it.
     fn judge(&self, attempts: usize, ended: &Result<Answered, Lost>) -> Verdict {
         let end = match ended {
-            Ok(answered) => match answered.response.head.status() {
+            Ok(answered) => match answered.head.status() {
                 ..500 => return Verdict::Stop,
                 status => End::answered(status),
             },
@@ -315,7 +313,7 @@ impl Forward<'_> {
     /// The one place that every attempt passes when it has ended.
     fn ended(&self, lease: &Lease, ended: &Result<Answered, Lost>) {
         match ended {
-            Ok(answered) => lease.answered(answered.response.head.status()),
+            Ok(answered) => lease.answered(answered.head.status()),
             Err(lost) if self.seen.kept && lost.is_stale() => {}
             Err(lost) => lease.failed(lost.failure),
         }
@@ -370,16 +368,16 @@ impl Forward<'_> {
         let mut body = self.content.lend();
         let sent = connection.send(self.head, &mut body, self.timeouts.stall).await;
         self.content.put_back(body);
-        let pump = sent.map_err(|unsent| Lost { failure: unsent.failure, untouched: unsent.untouched, begun: false })?;
+        sent.map_err(|unsent| Lost { failure: unsent.failure, untouched: unsent.untouched, begun: false })?;
         let mut interims = 0;
         loop {
-            match connection.read_head(self.head.method(), pump.as_ref(), self.timeouts.first_byte).await {
-                Ok(mut response) if (100..200).contains(&response.head.status()) && response.head.status() != 101 => {
+            match connection.read_head(self.head.method(), self.timeouts.first_byte).await {
+                Ok(mut head) if (100..200).contains(&head.status()) && head.status() != 101 => {
                     interims += 1;
                     if interims > INTERIMS_MAX {
                         return Err(Lost::begun(Failure::TooManyInterims));
                     }
-                    let go_on = response.head.status() == 100;
+                    let go_on = head.status() == 100;
                     if go_on && self.seen.go_on {
                         continue;
                     }
@@ -388,15 +386,15 @@ impl Forward<'_> {
                     } else {
                         self.seen.ahead = true
                     }
-                    forwarding::to_downstream(&mut response.head, false);
-                    self.interim.send(&response.head).await.map_err(Lost::begun)?;
+                    forwarding::to_downstream(&mut head, false);
+                    self.interim.send(&head).await.map_err(Lost::begun)?;
                 }
-                Ok(response) if response.head.status() == 101 && !self.may_switch(&response.head) => {
+                Ok(head) if head.status() == 101 && !self.may_switch(&head) => {
                     return Err(Lost::begun(Failure::UpgradeUnexpected));
                 }
-                Ok(response) => {
+                Ok(head) => {
                     self.first_byte(began.elapsed());
-                    return Ok(Answered { connection, response, pump });
+                    return Ok(Answered { connection, head });
                 }
                 Err(unanswered) if unanswered.silent => return Err(Lost::sent(unanswered.failure)),
                 Err(unanswered) => return Err(Lost::begun(unanswered.failure)),
@@ -418,25 +416,25 @@ impl Forward<'_> {
 }
 
 impl Reached {
-    fn into_answer(self, stall: Duration, total: Option<Timer>) -> (Head, Body) {
-        let Reached { lease, answered: Answered { connection, response, pump } } = self;
-        if let Some(timeout) = keep_alive_timeout(&response.head.fields) {
+    fn into_answer(self, total: Option<Timer>) -> (Head, Body) {
+        let Reached { lease, answered: Answered { connection, head } } = self;
+        if let Some(timeout) = keep_alive_timeout(&head.fields) {
             lease.heed(timeout);
         }
-        (response.head, client::body(connection, lease, response.framing, response.keep_alive, pump, stall, total))
+        (head, client::body(connection, lease, total))
     }
 
     fn into_tunnel(self, idle_timeout: Duration) -> Answer {
-        let Reached { lease, answered: Answered { connection, response, .. } } = self;
+        let Reached { lease, answered: Answered { connection, head } } = self;
         let (io, early) = (*connection).into_stream();
         let tunnel = Tunnel { io, early, idle_timeout, ending: None, guard: Box::new(lease) };
-        Answer::Tunnel { head: response.head, tunnel: Box::new(tunnel) }
+        Answer::Tunnel { head, tunnel: Box::new(tunnel) }
     }
 
     /// Lets go of an answer that nobody will see. Its connection is kept if the rest of it is here already and short; to wait for
     /// it would cost more than a new connection does.
-    fn discard(self, stall: Duration) {
-        let (_, mut body) = self.into_answer(stall, None);
+    fn discard(self) {
+        let (_, mut body) = self.into_answer(None);
         let cx = &mut Context::from_waker(Waker::noop());
         let mut left = DISCARDED_BYTES_MAX;
         while let Poll::Ready(Ok(true)) = body.poll_fill(cx) {
@@ -451,7 +449,7 @@ impl Reached {
 fn learn(backend: &Backend, began: Instant, ended: &Result<Answered, Lost>) {
     let now = Instant::now();
     let took = now.saturating_duration_since(began);
-    match ended.as_ref().map(|answered| answered.response.head.status()) {
+    match ended.as_ref().map(|answered| answered.head.status()) {
         Ok(429 | 500 | 502 | 503 | 504) => backend.learn_failure(now, took),
         Ok(_) => backend.learn_answer(now, took),
         Err(lost) if lost.failure.blame() == Blame::Upstream => backend.learn_failure(now, took),

@@ -98,7 +98,7 @@ fn decoded(bytes: &[u8], cuts: &[Index]) -> (Vec<u8>, End) {
                 Ok(Step::Done { skip }) => {
                     assert!(decoder.is_done());
                     let trailers = decoder.take_trailers();
-                    let names = trailers.iter().flat_map(Fields::iter).map(|(_, name, _)| name.to_vec()).collect();
+                    let names = trailers.iter().flat_map(|fields| fields.iter()).map(|(_, name, _)| name.to_vec()).collect();
                     return (content, End::Done(bytes.len() - at - skip, names));
                 }
                 Ok(Step::Data { skip, data }) => {
