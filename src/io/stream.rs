@@ -168,10 +168,10 @@ fn poll_write_once(
     len: usize,
     mut call: impl FnMut() -> Result<usize, rustix::io::Errno>,
 ) -> Poll<io::Result<usize>> {
+    // Most writes succeed at once: only one that can not asks to be told when it may be worth another try.
     loop {
-        ready!(stream.poll_write_ready(cx))?;
         match once(stream, Interest::WRITABLE, len, &mut call) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_write_ready(cx))?,
             written => return Poll::Ready(written),
         }
     }
