@@ -11,7 +11,7 @@ use crate::balance::{self, Member, Set};
 use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn};
 use crate::failure::Failure;
 use crate::route::{Router, Rule};
-use crate::upstream::Ward;
+use crate::upstream::{Rules, Ward};
 
 /// A first probe waits for its turn among many; a request that waits for its verdict allows for that.
 const PROBES_LATE: Duration = Duration::from_millis(500);
@@ -81,8 +81,8 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
     // Who waits there gets slots of this set from now on: of backends that were added, up to limits that were raised.
     queue.adopt(set.clone(), balancer.clone());
     let patience = pool.health.as_ref().map_or(Duration::ZERO, |health| health.timeout + PROBES_LATE);
-    let rounds = state.rounds(&pool.name);
-    let ward = Ward::new(name.clone(), set.clone(), pool.eject.clone(), pool.when_all_down, patience, rounds, queue.clone());
+    let rules = Rules { eject: pool.eject.clone(), when_all_down: pool.when_all_down, patience };
+    let ward = Ward::new(name.clone(), set.clone(), rules, state.rounds(&pool.name), queue.clone());
     Pool {
         name,
         sticky,

@@ -51,12 +51,12 @@ pub struct Census {
 
 /// Whether one more may be ejected.
 pub fn allows(rules: &Eject, census: Census) -> bool {
-    census.size >= 2 && census.others_up > 0 && census.ejected < most(rules, census.size)
+    census.others_up > 0 && census.ejected < most(rules, census.size)
 }
 
 /// So many of a pool of this size may be out at once.
-fn most(rules: &Eject, size: usize) -> usize {
-    (size * rules.max_percent as usize / 100).max(1)
+pub(super) fn most(rules: &Eject, size: usize) -> usize {
+    if size < 2 { 0 } else { (size * rules.max_percent as usize / 100).max(1) }
 }
 
 /// How long a backend is out.
@@ -113,6 +113,8 @@ pub(super) mod tests {
     #[test]
     fn the_share_rounds_down_but_allows_one_of_two() {
         for (percent, size, expected) in [
+            (100, 0, 0),
+            (100, 1, 0),
             (50, 2, 1),
             (50, 3, 1),
             (50, 4, 2),

@@ -23,4 +23,4 @@ pub use connect::connect;
 pub use lease::Lease;
 pub use queue::Queue;
 pub use seat::Seat;
-pub use ward::{Rounds, Ward};
+pub use ward::{Rounds, Rules, Ward};

@@ -3,8 +3,11 @@
 //! A ward belongs to one table; what it has to remember about the pool is in `Rounds`, which survives every reload. Decisions that
 //! look at more than one backend pass one at a time through a gate there, which is why an ejection can never be one too many. The
 //! gate is a lock, and no request meets it until something is wrong.
+//!
+//! Requests that are older than the table in force report to a ward that knows only the pool that was. It decides nothing any more:
+//! it would count backends that have left among those that could take over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,8 @@ pub struct Rounds {
     all_down: AtomicBool,
     /// Something about some backend has changed.
     news: Notify,
+    /// Wards of this pool so far; the last one is in force.
+    wards: AtomicU64,
 }
 
 impl Rounds {
@@ -35,35 +40,47 @@ impl Rounds {
     }
 }
 
+/// What the configuration says about a pool's bad times.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// `None`: nothing is ejected.
+    pub eject: Option<Eject>,
+    pub when_all_down: WhenAllDown,
+    /// How long a request may wait for the first verdict on any backend: as long as a probe may take.
+    pub patience: Duration,
+}
+
 pub struct Ward {
     pool: Arc<str>,
     set: Arc<Set>,
-    /// `None`: nothing is ejected.
-    eject: Option<Eject>,
-    when_all_down: WhenAllDown,
-    /// How long a request may wait for the first verdict on any backend: as long as a probe may take.
-    patience: Duration,
+    rules: Rules,
     rounds: Arc<Rounds>,
+    /// Which of the pool's wards it is.
+    number: u64,
     /// Who waits there may be served by a backend that is back.
     queue: Arc<Queue>,
 }
 
 impl Ward {
-    pub fn new(
-        pool: Arc<str>,
-        set: Arc<Set>,
-        eject: Option<Eject>,
-        when_all_down: WhenAllDown,
-        patience: Duration,
-        rounds: Arc<Rounds>,
-        queue: Arc<Queue>,
-    ) -> Ward {
-        Ward { pool, set, eject, when_all_down, patience, rounds, queue }
+    /// It is in force from now on, in place of the one before it.
+    pub fn new(pool: Arc<str>, set: Arc<Set>, rules: Rules, rounds: Arc<Rounds>, queue: Arc<Queue>) -> Ward {
+        let number = rounds.wards.fetch_add(1, Ordering::Relaxed) + 1;
+        Ward { pool, set, rules, rounds, number, queue }
+    }
+
+    /// To be asked within the gate by whoever is about to decide.
+    fn is_in_force(&self) -> bool {
+        self.rounds.wards.load(Ordering::Relaxed) == self.number
+    }
+
+    /// Those that take requests when they are up.
+    fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.set.members.iter().filter(|member| member.weight > 0).map(|member| &member.backend)
     }
 
     /// An attempt at this backend has failed. `trial`: it was the backend's trial.
     pub fn failed(&self, backend: &Backend, trial: bool, failure: Failure) {
-        let Some(rules) = &self.eject else { return };
+        let Some(rules) = &self.rules.eject else { return };
         if ejection::is_fault(rules, failure) {
             self.erred(rules, backend, trial, failure.code());
         }
@@ -72,7 +89,7 @@ impl Ward {
     /// A backend has answered with this status. Whether that is no error.
     #[inline]
     pub fn answered(&self, backend: &Backend, trial: bool, status: u16) -> bool {
-        let Some(rules) = &self.eject else { return true };
+        let Some(rules) = &self.rules.eject else { return true };
         if !rules.on.statuses.is_empty() && ejection::is_faulty_status(rules, status) {
             self.erred(rules, backend, trial, "status");
             return false;
@@ -93,7 +110,8 @@ impl Ward {
         {
             let _one_at_a_time = self.rounds.gate();
             // Errors of requests that were under way when it was ejected are no news, and no part of its trial.
-            if backend.standing().is_ejected() != trial || !trial && !ejection::allows(rules, self.census(backend)) {
+            let is_news = self.is_in_force() && backend.standing().is_ejected() == trial;
+            if !is_news || !trial && !ejection::allows(rules, self.census(backend)) {
                 return;
             }
             let now = Instant::now();
@@ -111,11 +129,11 @@ impl Ward {
 
     fn census(&self, of: &Backend) -> Census {
         let mut census = Census::default();
-        for member in self.set.members.iter().filter(|member| member.weight > 0) {
-            let standing = member.backend.standing();
+        for backend in self.backends() {
+            let standing = backend.standing();
             census.size += 1;
             census.ejected += usize::from(standing.is_ejected());
-            census.others_up += usize::from(standing.is_up() && !std::ptr::eq(&*member.backend, of));
+            census.others_up += usize::from(standing.is_up() && !std::ptr::eq(&**backend, of));
         }
         census
     }
@@ -125,7 +143,7 @@ impl Ward {
         for member in &self.set.members {
             let backend = &*member.backend;
             let (pool, address) = (&self.pool, &backend.address);
-            if self.eject.is_none() {
+            if self.rules.eject.is_none() {
                 if backend.readmit(now) {
                     info!(%pool, backend = %address, "backend is back: ejection is turned off");
                 }
@@ -145,16 +163,20 @@ impl Ward {
 
     fn look_around(&self) {
         let _one_at_a_time = self.rounds.gate();
+        if !self.is_in_force() {
+            return;
+        }
+        self.let_surplus_in();
         let (mut up, mut undecided, mut candidates) = (false, false, false);
-        for member in self.set.members.iter().filter(|member| member.weight > 0) {
-            let standing = member.backend.standing();
+        for backend in self.backends() {
+            let standing = backend.standing();
             up |= standing.is_up();
             undecided |= standing.is_last_resort() && standing.is_undecided();
             candidates |= standing.is_last_resort();
         }
         // Before the first verdict nothing is known to be down.
         let all_down = !up && !undecided && candidates;
-        let open = all_down && self.when_all_down == WhenAllDown::FailOpen;
+        let open = all_down && self.rules.when_all_down == WhenAllDown::FailOpen;
         for member in &self.set.members {
             if member.backend.standing().is_open() != open {
                 member.backend.fail_open(open);
@@ -169,6 +191,22 @@ impl Ward {
             }
         }
         self.rounds.news.notify_waiters();
+    }
+
+    /// A pool that has become smaller has perhaps too many out for its size: then those whose time would be over first are back at once.
+    fn let_surplus_in(&self) {
+        let Some(rules) = &self.rules.eject else { return };
+        let mut ejected: Vec<&Arc<Backend>> = self.backends().filter(|backend| backend.standing().is_ejected()).collect();
+        let surplus = ejected.len().saturating_sub(ejection::most(rules, self.backends().count()));
+        if surplus == 0 {
+            return;
+        }
+        ejected.sort_by_key(|backend| backend.ejections().until);
+        for backend in &ejected[..surplus] {
+            if backend.readmit(Instant::now()) {
+                info!(pool = %self.pool, backend = %backend.address, "backend is back: too many of the pool were ejected");
+            }
+        }
     }
 
     /// For a request that found nothing to pick: whether it is worth another look, at once or after a wait for the first verdict.
@@ -197,21 +235,21 @@ impl Ward {
                 news.await;
             }
         };
-        let _ = timer.limit(self.patience, first_verdict).await;
+        let _ = timer.limit(self.rules.patience, first_verdict).await;
         self.has_any()
     }
 
     fn has_any(&self) -> bool {
-        self.set.members.iter().any(|member| member.weight > 0 && member.backend.is_available())
+        self.backends().any(|backend| backend.is_available())
     }
 
     fn is_undecided(&self) -> bool {
-        self.set.members.iter().any(|member| member.weight > 0 && member.backend.standing().is_undecided())
+        self.backends().any(|backend| backend.standing().is_undecided())
     }
 
     /// For the gauge: requests go to backends that are down.
     pub fn fails_open(&self) -> bool {
-        self.rounds.all_down.load(Ordering::Relaxed) && self.when_all_down == WhenAllDown::FailOpen
+        self.rounds.all_down.load(Ordering::Relaxed) && self.rules.when_all_down == WhenAllDown::FailOpen
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::backend::Start;
 use crate::balance::Member;
 use crate::config::model::{self, Probe, WhenAllDown};
-use crate::upstream::Rounds;
+use crate::upstream::Rules;
 
 fn check(start: model::Start) -> Arc<Health> {
     let (every, timeout) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -19,7 +19,8 @@ fn pool(addresses: &[SocketAddr], check: &Arc<Health>, start: Start) -> Checked 
         Member::plain(backend)
     };
     let set = Arc::new(Set::new(addresses.iter().map(member)));
-    let ward = Ward::new("app".into(), set.clone(), None, WhenAllDown::Fail, Duration::ZERO, Arc::new(Rounds::default()), Arc::default());
+    let rules = Rules { eject: None, when_all_down: WhenAllDown::Fail, patience: Duration::ZERO };
+    let ward = Ward::new("app".into(), set.clone(), rules, Arc::default(), Arc::default());
     Checked { pool: "app".into(), set, ward: Arc::new(ward), check: check.clone() }
 }
 

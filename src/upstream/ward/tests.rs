@@ -17,7 +17,8 @@ fn started(weights: &[u32], eject: Option<Eject>, when_all_down: WhenAllDown, st
         Member { weight: *weight, ..Member::plain(backend) }
     };
     let set = Arc::new(Set::new(weights.iter().enumerate().map(member)));
-    Ward::new("app".into(), set, eject, when_all_down, Duration::from_secs(1), Arc::default(), Arc::default())
+    let rules = Rules { eject, when_all_down, patience: Duration::from_secs(1) };
+    Ward::new("app".into(), set, rules, Arc::default(), Arc::default())
 }
 
 /// Ejects after 3 errors, for 10 s, half of the pool at most.
@@ -28,6 +29,12 @@ fn of(n: usize) -> Ward {
 impl Ward {
     fn backend(&self, at: usize) -> &Backend {
         &self.set.members[at].backend
+    }
+
+    /// After a reload: only these are left of the pool.
+    fn reduced_to(&self, kept: &[usize]) -> Ward {
+        let set = Arc::new(Set::new(kept.iter().map(|at| self.set.members[*at].clone())));
+        Ward::new(self.pool.clone(), set, self.rules.clone(), self.rounds.clone(), self.queue.clone())
     }
 
     fn errs(&self, at: usize, times: usize) {
@@ -80,6 +87,40 @@ fn no_more_than_the_share_and_never_the_last_that_is_up() {
     half_down.probed(0, false);
     half_down.errs(1, 50);
     assert_eq!(half_down.words(), ["down", "up"]);
+}
+
+#[test]
+fn a_pool_that_shrinks_keeps_to_its_share_at_once() {
+    for (kept, expected) in [
+        (&[0, 1, 2, 3][..], &["ejected", "ejected", "up", "up"][..]),
+        (&[0, 1, 2], &["up", "ejected", "up"]),
+        (&[0, 1], &["up", "ejected"]),
+        (&[1], &["up"]),
+        (&[0, 3], &["ejected", "up"]),
+    ] {
+        let before = of(4);
+        before.errs(0, 3);
+        before.errs(1, 3);
+        let after = before.reduced_to(kept);
+        after.look();
+        assert_eq!(after.words(), expected, "{kept:?}");
+        assert!(!after.fails_open(), "{kept:?}");
+    }
+}
+
+#[test]
+fn what_old_requests_report_is_not_judged_by_the_pool_that_was() {
+    let before = of(4);
+    let after = before.reduced_to(&[0, 1]);
+    after.errs(1, 3);
+    assert_eq!(after.words(), ["up", "ejected"]);
+    before.errs(0, 50);
+    assert_eq!(after.words(), ["up", "ejected"], "2 and 3 are gone, and would not take over");
+    // Those who have left do not speak for those who are there.
+    after.probed(0, false);
+    assert!(after.fails_open());
+    before.look();
+    assert!(after.fails_open() && after.available() == [true, true]);
 }
 
 #[test]
@@ -136,7 +177,8 @@ fn a_status_ejects_only_where_it_is_told_to() {
 fn turning_ejection_off_lets_everybody_back() {
     let ejecting = of(2);
     ejecting.errs(0, 3);
-    let off = Ward { eject: None, set: ejecting.set.clone(), ..of(0) };
+    let rules = Rules { eject: None, ..ejecting.rules.clone() };
+    let off = Ward::new("app".into(), ejecting.set.clone(), rules, Arc::default(), Arc::default());
     off.tick(Instant::now());
     assert_eq!(off.words(), ["up", "up"]);
     off.errs(0, 100);
