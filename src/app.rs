@@ -388,9 +388,10 @@ impl App {
         // With the addresses of new names, where they can be had: else an edit from addresses to a name would cost requests.
         self.discovery.follow(&config);
         first_lookups(&mut self.discovery, &self.state).await;
-        self.state.follow(discovery::keys(&config));
         tell_of_passing_secrets(&config, Some(&self.config));
-        let undone = verbs::end_touched(&self.config, &config, &self.current.load(), &self.state);
+        // Before the names that are followed no more are forgotten: what they stood for tells what the edit changes.
+        let undone = verbs::end_touched(&self.config, &config, &self.state);
+        self.state.follow(discovery::keys(&config));
         self.config = config;
         self.renew_table();
         self.close_removed();

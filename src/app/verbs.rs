@@ -4,6 +4,7 @@
 //! for a repair does not want a colleague's edit elsewhere to send requests there; a reload that changes this backend's own entry
 //! ends it, because then the file says something newer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -150,21 +151,19 @@ pub(super) fn readmit(table: &Table) {
     }
 }
 
-/// Ends what was told of backends whose entries the new configuration changes; a line for each.
-pub(super) fn end_touched(old: &Config, new: &Config, table: &Table, state: &State) -> Vec<String> {
+/// Ends what was told of backends whose entries the new configuration changes; a line for each. One that is named again, and had not
+/// quite gone, is a change too. One that goes keeps it: requests of the old table must not come to it on its way out.
+pub(super) fn end_touched(old: &Config, new: &Config, state: &State) -> Vec<String> {
     let mut lines = Vec::new();
-    for new in &new.pools {
-        let old = old.pools.iter().find(|pool| pool.name == new.name);
-        let Some((old, pool)) = old.zip(table.pools.iter().find(|pool| *pool.name == *new.name)) else { continue };
-        let drifted = pool.set.members.iter().filter(|member| !drift(&member.backend, 0).is_empty());
-        for backend in drifted.map(|member| &member.backend) {
-            let entry = |pool: &model::Pool| table::build::present(pool, state).into_iter().find(|(at, _)| *at == backend.address);
-            let (before, after) = (entry(old), entry(new));
-            if let (Some((_, before)), Some((_, after))) = (before, after)
-                && before != after
-            {
-                let undone = undo(backend, before.weight).join(", ");
-                lines.push(format!("undone pool {}: backend {}: {undone}, told by hand", new.name, backend.address));
+    for pool in &new.pools {
+        let old = old.pools.iter().find(|old| old.name == pool.name);
+        let before: HashMap<_, _> = old.into_iter().flat_map(|old| table::build::present(old, state)).collect();
+        for (address, after) in table::build::present(pool, state) {
+            let before = before.get(&address);
+            let Some(backend) = state.known(&pool.name, &address).filter(|_| before != Some(&after)) else { continue };
+            let undone = undo(&backend, before.map_or(after.weight, |before| before.weight));
+            if !undone.is_empty() {
+                lines.push(format!("undone pool {}: backend {address}: {}, told by hand", pool.name, undone.join(", ")));
             }
         }
     }

@@ -46,10 +46,7 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
             listeners[at] = Some(built.clone());
         }
     }
-    let present: HashMap<&str, HashSet<&Address>> =
-        (pools.iter()).map(|pool| (&*pool.name, pool.set.members.iter().map(|member| &member.backend.address).collect())).collect();
-    state.retain_backends(|pool, address| present.get(pool).is_some_and(|addresses| addresses.contains(address)));
-    state.retain_queues(|pool| present.contains_key(pool));
+    state.forget_the_gone();
     Table { generation: before.map_or(1, |table| table.generation + 1), listeners, routes, pools }
 }
 

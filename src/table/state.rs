@@ -1,10 +1,15 @@
 //! What survives a reload, found by identity.
 //!
+//! What belongs to a pool is only found here. It is kept by those who use it: the table, and the requests that are under way. So what
+//! is removed goes when its last request has gone; and if it is named again before that, it is the same as before, with its
+//! requests to its account.
+//!
 //! Read and written only while a table is built or a page is rendered, so a lock is fine here and nowhere on a request's path.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::address::Address;
 use crate::backend::{Backend, Crew};
@@ -25,15 +30,17 @@ const SECRET_BYTES: usize = 32;
 
 #[derive(Default)]
 struct Inner {
-    backends: HashMap<(String, Address), Arc<Backend>>,
-    /// By pool.
-    crews: HashMap<String, Arc<Crew>>,
-    queues: HashMap<String, Arc<Queue>>,
-    /// By name of the pool. Kept when a pool goes: as few as the names that files have held.
-    rounds: HashMap<String, Arc<Rounds>>,
+    backends: Known<(String, Address), Backend>,
+    /// These three by pool.
+    crews: Known<String, Crew>,
+    queues: Known<String, Queue>,
+    rounds: Known<String, Rounds>,
     seats: Vec<Seat>,
     names: HashMap<Key, Resolution>,
 }
+
+/// Things that others keep, by whose they are.
+struct Known<K, T>(HashMap<K, Weak<T>>);
 
 #[derive(PartialEq, Eq)]
 struct Seat {
@@ -50,22 +57,31 @@ impl State {
     /// The backend of this pool at this address, with all that is known of it; a new one takes requests at once.
     pub fn backend(&self, pool: &str, address: &Address) -> Arc<Backend> {
         let Inner { backends, crews, .. } = &mut *self.inner();
-        let join = || Arc::new(Backend::with(address.clone(), crews.entry(pool.to_owned()).or_default().clone()));
-        backends.entry((pool.to_owned(), address.clone())).or_insert_with(join).clone()
+        backends.find((pool.to_owned(), address.clone()), || Backend::with(address.clone(), crews.find(pool.to_owned(), Crew::default)))
+    }
+
+    /// The same, where there is one.
+    pub fn known(&self, pool: &str, address: &Address) -> Option<Arc<Backend>> {
+        self.inner().backends.0.get(&(pool.to_owned(), address.clone()))?.upgrade()
     }
 
     /// What is remembered of this pool as a whole.
     pub fn rounds(&self, pool: &str) -> Arc<Rounds> {
-        self.inner().rounds.entry(pool.to_owned()).or_default().clone()
+        self.inner().rounds.find(pool.to_owned(), Rounds::default)
     }
 
-    /// Forgets the backends that `keep` does not name. They finish what they have: whoever still uses one holds it, and a request
-    /// that took the table before may still pick one.
-    pub fn retain_backends(&self, keep: impl Fn(&str, &Address) -> bool) {
-        let Inner { backends, crews, .. } = &mut *self.inner();
-        backends.retain(|(pool, address), _| keep(pool, address));
-        let manned: HashSet<&str> = backends.keys().map(|(pool, _)| pool.as_str()).collect();
-        crews.retain(|pool, _| manned.contains(pool.as_str()));
+    /// Where requests for this pool wait; with all that wait there.
+    pub fn queue(&self, pool: &str) -> Arc<Queue> {
+        self.inner().queues.find(pool.to_owned(), Queue::default)
+    }
+
+    /// Forgets what nobody has any more.
+    pub fn forget_the_gone(&self) {
+        let Inner { backends, crews, queues, rounds, .. } = &mut *self.inner();
+        backends.forget_the_gone();
+        crews.forget_the_gone();
+        queues.forget_the_gone();
+        rounds.forget_the_gone();
     }
 
     /// The secret of this process, for sticky sessions that have none in a file: random, and gone with it.
@@ -100,17 +116,6 @@ impl State {
         names.extend(keys.into_iter().filter(|key| !names.contains_key(key)).map(|key| (key, Resolution::default())).collect::<Vec<_>>());
     }
 
-    /// Where requests for this pool wait; with all that wait there.
-    pub fn queue(&self, pool: &str) -> Arc<Queue> {
-        self.inner().queues.entry(pool.to_owned()).or_default().clone()
-    }
-
-    /// Forgets the queues of pools that `keep` does not name. Who waits there still does, and gets what the pool's last requests give
-    /// back.
-    pub fn retain_queues(&self, keep: impl Fn(&str) -> bool) {
-        self.inner().queues.retain(|pool, _| keep(pool));
-    }
-
     /// The number of an address that a listener has, the same for as long as the process runs and whichever listener has it: so
     /// connections follow an address to a listener of another name. Port 0 is another port each time, and so belongs to its name.
     pub fn seat(&self, listener: &str, address: SocketAddr) -> usize {
@@ -123,5 +128,48 @@ impl State {
                 inner.seats.len() - 1
             }
         }
+    }
+}
+
+impl<K: Hash + Eq, T> Known<K, T> {
+    fn find(&mut self, key: K, new: impl FnOnce() -> T) -> Arc<T> {
+        let known = self.0.entry(key).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(new());
+            *known = Arc::downgrade(&new);
+            new
+        })
+    }
+
+    fn forget_the_gone(&mut self) {
+        self.0.retain(|_, thing| thing.strong_count() > 0);
+    }
+}
+
+impl<K, T> Default for Known<K, T> {
+    fn default() -> Known<K, T> {
+        Known(HashMap::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_named_again_before_the_last_request_has_gone_is_the_same() {
+        let (state, address) = (State::default(), &Address::from(([10, 0, 0, 1], 80)));
+        let request = state.backend("app", address);
+        request.begin();
+        state.forget_the_gone();
+        let again = state.backend("app", address);
+        assert_eq!(again.in_flight(), 1, "its slots are not given twice");
+        assert!(Arc::ptr_eq(&again, &request) && !Arc::ptr_eq(&again, &state.backend("api", address)));
+        again.end();
+        again.erred();
+        drop((again, request));
+        state.forget_the_gone();
+        assert!(state.known("app", address).is_none() && state.inner().crews.0.is_empty());
+        assert_eq!(state.backend("app", address).errors(), 0, "a new one");
     }
 }
