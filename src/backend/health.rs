@@ -180,10 +180,16 @@ impl Backend {
         if change.is_some() || verdict.since.is_none() {
             verdict.since = Some(now);
         }
-        *decided |= change.is_some() || finding.passed();
+        *decided |= change.is_some();
         match change {
             Some(Change::Down) => self.standing.down(),
-            Some(Change::Begins) => self.standing.decided_up(),
+            Some(Change::Begins) => {
+                self.standing.decided_up();
+                // It joined a pool at work, which may be long ago: it has taken no requests until now.
+                if self.ramp.has_begun() {
+                    self.ramp_from_now();
+                }
+            }
             Some(Change::Recovers) => {
                 self.standing.decided_up();
                 // It was down for all to see, and is back: what its answers were like before that is history.
@@ -229,6 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::backend::ramp::WHOLE;
 
     const REFUSED: Finding = Finding::ConnectRefused;
     const SLOW: Finding = Finding::Timeout;
@@ -279,9 +286,33 @@ mod tests {
         assert_eq!(probed(&down, REFUSED), Some(Change::Down));
         assert_eq!(probed(&down, PASSED), Some(Change::Recovers));
         assert_eq!(probed(&down, PASSED), None);
+        let slowly = backend(Start::Down);
+        let passes = || slowly.probed(PASSED, Duration::ZERO, 3, 1, now);
+        assert_eq!([passes(), passes(), passes()], [None, None, Some(Change::Begins)]);
         let wait = backend(Start::Wait);
         assert_eq!(probed(&wait, REFUSED), Some(Change::Down));
         assert_eq!(probed(&wait, PASSED), Some(Change::Recovers));
+    }
+
+    #[test]
+    fn the_ramp_of_one_that_joins_begins_with_its_first_verdict() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        for start in [Start::Down, Start::Wait] {
+            let (joining, of_a_new_pool, joined) = (backend(start), backend(start), Instant::now());
+            joining.ramp_from(joined);
+            let whole = joined + HOUR + Duration::from_millis(1);
+            assert_eq!(joining.ramp(whole, HOUR), WHOLE);
+            // It takes its time to start up.
+            while joined.elapsed() < Duration::from_millis(5) {
+                std::thread::yield_now();
+            }
+            for backend in [&joining, &of_a_new_pool] {
+                course(backend, &[PASSED, PASSED]);
+                assert!(backend.is_available());
+            }
+            assert!(joining.ramp(whole, HOUR) < WHOLE, "{start:?}");
+            assert_eq!(of_a_new_pool.ramp(whole, HOUR), WHOLE, "{start:?}");
+        }
     }
 
     #[test]

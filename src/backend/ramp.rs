@@ -25,6 +25,11 @@ impl Ramp {
         self.began.store(millis(now), Ordering::Relaxed);
     }
 
+    /// Whether it ever ramped: as long as it did not, it is one of a pool that began as a whole.
+    pub(super) fn has_begun(&self) -> bool {
+        self.began.load(Ordering::Relaxed) != 0
+    }
+
     /// How much of its share it may take now, in 1,024ths: `FLOOR` to `WHOLE`.
     pub fn share(&self, now: Instant, duration: Duration) -> u32 {
         let began = self.began.load(Ordering::Relaxed);
