@@ -6,6 +6,7 @@
 //!
 //! Addresses are kept sorted: servers give them in another order each time, and a balancer should not take that for a change.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -95,7 +96,10 @@ impl Resolution {
     /// What was heard, and of what could not be asked for, what was known. Beside it, how many more there were.
     fn merged(&self, heard: &Heard) -> (Arc<[Found]>, usize) {
         let kept = self.found.iter().filter(|known| if known.address.is_ipv4() { heard.keep_ipv4 } else { heard.keep_ipv6 });
-        let mut all: Vec<Found> = heard.found.iter().chain(kept).copied().collect();
+        let mut all = heard.found.clone();
+        // Two targets of SRV records may be one address; which of them was heard first is chance, so the greater weight counts.
+        all.sort_by_key(|found| Reverse(found.weight));
+        all.extend(kept.copied());
         // Stable: where an address is both new and known, the new one is first and stays.
         all.sort_by_key(|found| found.address);
         all.dedup_by_key(|found| found.address);
@@ -166,6 +170,21 @@ mod tests {
         assert_eq!(known(&resolution), ["10.0.0.2:1", "[::1]:1", "[::2]:1"]);
         resolution.learn(&Ok(heard(&["[::2]:1"])), WAIT);
         assert_eq!(known(&resolution), ["[::2]:1"]);
+    }
+
+    #[test]
+    fn two_targets_with_one_address_are_one_whoever_answers_first() {
+        let mut resolution = Resolution::default();
+        let mut answer = heard(&["10.0.0.1:1", "10.0.0.1:1"]);
+        answer.found[1].weight = 7;
+        resolution.learn(&Ok(answer.clone()), WAIT);
+        answer.found.reverse();
+        assert!(!resolution.learn(&Ok(answer.clone()), WAIT).is_felt());
+        assert_eq!((resolution.found.len(), resolution.found[0].weight), (1, 7));
+        // What is heard counts, and not what was known, be it less.
+        answer.found.iter_mut().for_each(|found| found.weight = 2);
+        resolution.learn(&Ok(Heard { keep_ipv4: true, ..answer }), WAIT);
+        assert_eq!(resolution.found[0].weight, 2);
     }
 
     #[test]
