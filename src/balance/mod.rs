@@ -158,7 +158,7 @@ impl Member {
     }
 
     /// Takes new requests, if it has a slot for them.
-    fn is_up(&self) -> bool {
+    pub fn is_up(&self) -> bool {
         self.weight > 0 && self.backend.is_available()
     }
 

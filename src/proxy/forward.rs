@@ -175,10 +175,11 @@ impl Forward<'_> {
     /// A backend that was not tried, with a slot of it. Those who wait for one come first.
     fn choose(&self, tried: &[usize]) -> Result<Lease, Failure> {
         let pool = &*self.pool.pool;
-        let taken = if pool.queue_limits.is_some() && pool.queue.has_waiters() && pool.set.is_limited(tried) {
-            Taken::Full
-        } else if let Some(index) = self.preferred(tried) {
+        let others_wait = pool.queue_limits.is_some() && pool.queue.has_waiters();
+        let taken = if let Some(index) = self.preferred(tried, others_wait) {
             Taken::Slot(index)
+        } else if others_wait && pool.set.is_limited(tried) {
+            Taken::Full
         } else {
             let random = &mut *self.pool.random.borrow_mut();
             // For the first pick, when the request came is near enough, and known.
@@ -193,10 +194,11 @@ impl Forward<'_> {
     }
 
     /// The backend of the request's session, with a slot of it; once, for where it fails the session the algorithm decides. It does too
-    /// where it is full.
-    fn preferred(&self, tried: &[usize]) -> Option<usize> {
+    /// where it is full. One that those who wait could have as well is theirs; one that drains or has no weight they wait for in vain.
+    fn preferred(&self, tried: &[usize], others_wait: bool) -> Option<usize> {
         let index = self.asks.session.filter(|_| tried.is_empty())?.preferred(Instant::now())?;
-        self.pool.pool.set.members[index].try_begin().then_some(index)
+        let member = &self.pool.pool.set.members[index];
+        (!(others_wait && member.is_up()) && member.try_begin()).then_some(index)
     }
 
     /// A slot later: where nobody was up, after a second look at the pool; where the pool has a queue and it is slots that are missing,
