@@ -15,12 +15,6 @@ fn limited(backend: &Backend, most: u32, pool: &str) -> Site {
     Site::new().limited([(backend.address(), most)]).pool(pool)
 }
 
-fn ask(proxy: &Proxy, target: &str) -> Wire {
-    let mut client = proxy.connect();
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    client
-}
-
 #[track_caller]
 fn assert_refused(answer: &Message, reason: &str) {
     assert_eq!((answer.status(), answer.head.get("retry-after")), (503, Some("1")), "{answer:?}");
@@ -36,11 +30,11 @@ fn wait_in_line(proxy: &Proxy, waiting: usize) {
 fn without_a_queue_who_finds_no_slot_is_refused_at_once() {
     let backend = Backend::bind();
     let proxy = limited(&backend, 1, "").start();
-    let mut first = ask(&proxy, "/first");
+    let mut first = proxy.ask("/first");
     let mut upstream = backend.accept();
     upstream.request();
     let since = Instant::now();
-    assert_refused(&ask(&proxy, "/second").answer(), "backends_full");
+    assert_refused(&proxy.ask("/second").answer(), "backends_full");
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     let line = proxy.access("/second");
     assert_eq!((&line["pool"], &line["attempts"], &line["reason"]), (&"app".into(), &0.into(), &"backends_full".into()), "{line}");
@@ -48,7 +42,7 @@ fn without_a_queue_who_finds_no_slot_is_refused_at_once() {
     // A slot is held to the last byte of the answer, and then it is free.
     upstream.send(OK);
     assert_eq!(first.answer().text(), "ok");
-    let mut third = ask(&proxy, "/third");
+    let mut third = proxy.ask("/third");
     let mut wire = next(&backend, upstream);
     wire.request();
     wire.send(OK);
@@ -59,11 +53,11 @@ fn without_a_queue_who_finds_no_slot_is_refused_at_once() {
 fn a_full_backend_is_passed_over() {
     let backends = [Backend::bind(), Backend::bind()];
     let proxy = Site::new().limited(backends.iter().map(|backend| (backend.address(), 1))).start();
-    let clients = [ask(&proxy, "/1"), ask(&proxy, "/2")];
+    let clients = [proxy.ask("/1"), proxy.ask("/2")];
     let (first, _one) = whichever(&backends);
     let (second, _other) = whichever(&backends);
     assert_ne!(first, second);
-    assert_refused(&ask(&proxy, "/3").answer(), "backends_full");
+    assert_refused(&proxy.ask("/3").answer(), "backends_full");
     drop(clients);
 }
 
@@ -71,11 +65,11 @@ fn a_full_backend_is_passed_over() {
 fn those_who_wait_are_served_in_the_order_in_which_they_came() {
     let backend = Backend::bind();
     let proxy = limited(&backend, 1, "queue = { max = 10, wait = \"30s\" }").start();
-    let mut clients = vec![ask(&proxy, "/0")];
+    let mut clients = vec![proxy.ask("/0")];
     let mut upstream = backend.accept();
     assert_eq!(upstream.request().head.start, "GET /0 HTTP/1.1");
     for at in 1..5 {
-        clients.push(ask(&proxy, &format!("/{at}")));
+        clients.push(proxy.ask(&format!("/{at}")));
         // Over both workers.
         wait_in_line(&proxy, at);
     }
@@ -113,11 +107,11 @@ fn next(backend: &Backend, mut last: Wire) -> Wire {
 fn waiting_has_an_end() {
     let backend = Backend::bind();
     let proxy = limited(&backend, 1, "queue = { max = 10, wait = \"300ms\" }").start();
-    let _first = ask(&proxy, "/first");
+    let _first = proxy.ask("/first");
     let mut upstream = backend.accept();
     upstream.request();
     let since = Instant::now();
-    assert_refused(&ask(&proxy, "/late").answer(), "queue_timeout");
+    assert_refused(&proxy.ask("/late").answer(), "queue_timeout");
     assert!(since.elapsed() >= Duration::from_millis(300), "{:?}", since.elapsed());
     let line = proxy.access("/late");
     assert!(line["queued"].as_f64().is_some_and(|queued| (0.3..5.0).contains(&queued)), "{line}");
@@ -128,13 +122,13 @@ fn waiting_has_an_end() {
 fn the_line_has_an_end() {
     let backend = Backend::bind();
     let proxy = limited(&backend, 1, "queue = { max = 1, wait = \"30s\" }").start();
-    let _first = ask(&proxy, "/first");
+    let _first = proxy.ask("/first");
     let mut upstream = backend.accept();
     upstream.request();
-    let _second = ask(&proxy, "/second");
+    let _second = proxy.ask("/second");
     wait_in_line(&proxy, 1);
     let since = Instant::now();
-    assert_refused(&ask(&proxy, "/third").answer(), "queue_full");
+    assert_refused(&proxy.ask("/third").answer(), "queue_full");
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
 }
 
@@ -142,7 +136,7 @@ fn the_line_has_an_end() {
 fn an_upload_whose_client_leaves_leaves_the_line() {
     let backend = Backend::bind();
     let proxy = limited(&backend, 1, "queue = { max = 1, wait = \"30s\" }").start();
-    let _first = ask(&proxy, "/first");
+    let _first = proxy.ask("/first");
     let mut upstream = backend.accept();
     upstream.request();
     let mut upload = proxy.connect();
@@ -160,10 +154,10 @@ fn a_reload_that_makes_room_serves_those_who_wait() {
     let queue = "queue = { max = 10, wait = \"30s\" }";
     let site = limited(&backend, 1, queue);
     let proxy = site.start();
-    let _first = ask(&proxy, "/first");
+    let _first = proxy.ask("/first");
     let mut upstream = backend.accept();
     upstream.request();
-    let waiting = [ask(&proxy, "/1"), ask(&proxy, "/2"), ask(&proxy, "/3")];
+    let waiting = [proxy.ask("/1"), proxy.ask("/2"), proxy.ask("/3")];
     wait_in_line(&proxy, 3);
 
     // Two slots more. Nothing has been given back.
@@ -178,7 +172,7 @@ fn a_reload_that_makes_room_serves_those_who_wait() {
     // Fewer slots than are taken: what runs is left to run, and what came free is not given away.
     proxy.edit(&site);
     proxy.logged("max_requests 3 -> weight 1, max_requests 1");
-    let _another = ask(&proxy, "/4");
+    let _another = proxy.ask("/4");
     wait_in_line(&proxy, 1);
     more[0].send(OK);
     proxy.metric_becomes("tidegate_backend_in_flight", &[&format!("backend=\"{}\"", backend.address())], 2.0);
@@ -193,7 +187,7 @@ fn a_tunnel_holds_its_slot() {
     let proxy = limited(&backend, 1, "queue = { max = 10, wait = \"30s\" }").start();
     let mut client = proxy.connect();
     let tunnel = websocket::open(&mut client, &backend);
-    let mut waiting = ask(&proxy, "/waiting");
+    let mut waiting = proxy.ask("/waiting");
     wait_in_line(&proxy, 1);
     drop(tunnel);
     drop(client);

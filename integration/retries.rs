@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::proxy::{after, free_address};
-use crate::support::{Backend, Counting, End, Proxy, Site, Wire, until, whichever};
+use crate::support::{Backend, Counting, End, Proxy, Site, Wire, scripted, until, whichever};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy";
@@ -11,9 +11,8 @@ const ALL: &str = "on = [\"connect\", \"reset\", \"timeout\", \"500\", \"502\", 
 
 /// Two backends in the test's hands, and a client. Retries as `retry` has it; a first byte within a third of a second.
 fn two(retry: &str) -> ([Backend; 2], Proxy, Wire) {
-    let backends = [Backend::bind(), Backend::bind()];
-    let site = Site::to(backends.iter().map(Backend::address)).workers(1);
-    let proxy = site.pool(&format!("timeout = {{ first_byte = \"300ms\" }}\nretry = {{ {retry} }}")).start();
+    let (backends, site) = scripted();
+    let proxy = site.workers(1).pool(&format!("timeout = {{ first_byte = \"300ms\" }}\nretry = {{ {retry} }}")).start();
     let client = proxy.connect();
     (backends, proxy, client)
 }
@@ -231,11 +230,9 @@ fn the_connection_of_a_discarded_answer_is_kept_where_the_answer_is_short() {
 
 #[test]
 fn a_try_has_its_own_time() {
-    let backends = [Backend::bind(), Backend::bind()];
-    let site = Site::to(backends.iter().map(Backend::address)).workers(1);
-    let proxy = site.pool("retry = { try_timeout = \"200ms\" }").start();
-    let mut client = proxy.connect();
-    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (backends, site) = scripted::<2>();
+    let proxy = site.workers(1).pool("retry = { try_timeout = \"200ms\" }").start();
+    let mut client = proxy.ask("/slow");
     let (_, mut hung) = whichever(&backends);
     hung.request();
     let (_, mut other) = whichever(&backends);

@@ -7,18 +7,20 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::support::proxy::after;
-use crate::support::{Backend, Counting, Message, Proxy, Site, until};
+use crate::support::{Backend, Counting, Message, Proxy, Site, named, scripted, until};
 use crate::websocket;
 
 const PLAIN: &str = "sticky = { cookie = \"at\" }";
 const WITH_FILE: &str = "sticky = { cookie = \"at\", secret_file = \"sticky.key\" }";
 
-fn three() -> [Counting; 3] {
-    ["a", "b", "c"].map(Counting::start)
+fn three(sticky: &str) -> ([Counting; 3], Site) {
+    let (backends, site) = named(["a", "b", "c"]);
+    (backends, site.algorithm("weighted_round_robin").pool(sticky))
 }
 
-fn site(backends: &[Counting; 3], sticky: &str) -> Site {
-    Site::to(backends.each_ref().map(Counting::address)).algorithm("weighted_round_robin").pool(sticky)
+/// Another proxy to the same, with the secret in a file.
+fn with_file(backends: &[Counting; 3]) -> Site {
+    Site::to(backends.each_ref().map(Counting::address)).algorithm("weighted_round_robin").pool(WITH_FILE)
 }
 
 /// One request with this Cookie field, if any.
@@ -50,8 +52,8 @@ fn stays(proxy: &Proxy, cookie: &str, name: &str) {
 
 #[test]
 fn a_session_stays_and_the_others_are_spread() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
+    let (backends, site) = three(PLAIN);
+    let proxy = site.start();
     let sessions: Vec<_> = (0..3).map(|_| ask(&proxy, None)).map(|answer| (set(&answer), answer.text())).collect();
     let mut names: Vec<_> = sessions.iter().map(|(_, name)| name.clone()).collect();
     names.sort();
@@ -83,8 +85,8 @@ fn the_backend_does_not_see_the_cookie_and_sees_the_others() {
 
 #[test]
 fn a_forged_cookie_is_as_good_as_none() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
+    let (_backends, site) = three(PLAIN);
+    let proxy = site.start();
     let good = set(&ask(&proxy, None));
     let last = if good.ends_with('0') { "1" } else { "0" };
     for forged in
@@ -99,8 +101,8 @@ fn a_forged_cookie_is_as_good_as_none() {
 
 #[test]
 fn where_its_backend_is_down_the_session_moves() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
+    let (backends, site) = three(PLAIN);
+    let proxy = site.start();
     let cookie = set(&ask(&proxy, None));
     let [a, _b, _c] = backends;
     stays(&proxy, &cookie, "a");
@@ -112,8 +114,8 @@ fn where_its_backend_is_down_the_session_moves() {
 
 #[test]
 fn a_drained_backend_keeps_its_sessions_until_the_deadline() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
+    let (backends, site) = three(PLAIN);
+    let proxy = site.start();
     let cookie = set(&ask(&proxy, None));
     let a = backends[0].address().to_string();
     let (_, said, _) = proxy.command(&["drain", "app", &a]);
@@ -132,8 +134,8 @@ fn a_drained_backend_keeps_its_sessions_until_the_deadline() {
 
 #[test]
 fn an_ejected_backend_keeps_nothing() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
+    let (backends, site) = three(PLAIN);
+    let proxy = site.start();
     let cookie = set(&ask(&proxy, None));
     proxy.command(&["eject", "app", &backends[0].address().to_string(), "--for", "5m"]);
     let answer = ask(&proxy, Some(&cookie));
@@ -143,8 +145,8 @@ fn an_ejected_backend_keeps_nothing() {
 
 #[test]
 fn weight_zero_means_only_sticky_sessions() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
+    let (backends, site) = three(PLAIN);
+    let proxy = site.start();
     let cookie = set(&ask(&proxy, None));
     proxy.command(&["weight", "app", &backends[0].address().to_string(), "0"]);
     stays(&proxy, &cookie, "a");
@@ -153,12 +155,12 @@ fn weight_zero_means_only_sticky_sessions() {
 
 #[test]
 fn a_secret_in_a_file_outlives_the_process_and_is_never_said() {
-    let backends = three();
+    let (backends, _) = three(PLAIN);
     let secret = "do not say this to anybody, please";
     let start = || {
         let dir = TempDir::new().expect("a directory");
         fs::write(dir.path().join("sticky.key"), secret).expect("write the secret");
-        let site = site(&backends, WITH_FILE);
+        let site = with_file(&backends);
         let file = dir.path().join("tidegate.toml");
         fs::write(&file, site.text()).expect("write the configuration");
         site.start_at(dir, file)
@@ -183,9 +185,9 @@ fn a_secret_in_a_file_outlives_the_process_and_is_never_said() {
 
 #[test]
 fn a_secret_that_will_not_do_is_a_mistake() {
-    let backends = three();
-    let proxy = site(&backends, PLAIN).start();
-    let mut next = site(&backends, WITH_FILE);
+    let (backends, site) = three(PLAIN);
+    let proxy = site.start();
+    let mut next = with_file(&backends);
     (next.web, next.admin) = (proxy.web, proxy.admin);
     proxy.edit(&next);
     let report = proxy.admin("POST", "/api/reload");
@@ -200,8 +202,7 @@ fn a_secret_that_will_not_do_is_a_mistake() {
 
 #[test]
 fn without_a_file_sessions_live_as_long_as_the_process() {
-    let backends = three();
-    let site = site(&backends, PLAIN);
+    let (_backends, site) = three(PLAIN);
     let mut proxy = site.start();
     proxy.logged("a secret of this process");
     let cookie = set(&ask(&proxy, None));
@@ -216,9 +217,24 @@ fn without_a_file_sessions_live_as_long_as_the_process() {
 }
 
 #[test]
+fn the_sessions_of_a_drained_backend_stand_in_no_line() {
+    let (b, a) = (Counting::start("b"), Backend::bind());
+    // The first of the two is asked first.
+    let site = Site::new().limited([(b.address(), 1), (a.address(), 1)]).algorithm("first");
+    let proxy = site.pool(PLAIN).pool("queue = { max = 10, wait = \"30s\" }").start();
+    let cookie = set(&ask(&proxy, None));
+    proxy.command(&["drain", "app", &b.address().to_string()]);
+    let _takes_the_slot = proxy.ask("/");
+    let _upstream = a.accept();
+    let _waits = proxy.ask("/");
+    proxy.metric_becomes("tidegate_queue_depth", &["pool=\"app\""], 1.0);
+    stays(&proxy, &cookie, "b");
+}
+
+#[test]
 fn a_websocket_belongs_to_a_session_too() {
-    let backends: Vec<Backend> = (0..2).map(|_| Backend::bind()).collect();
-    let proxy = Site::to(backends.iter().map(Backend::address)).algorithm("weighted_round_robin").pool(PLAIN).start();
+    let (backends, site) = scripted::<2>();
+    let proxy = site.algorithm("weighted_round_robin").pool(PLAIN).start();
     let mut client = proxy.connect();
     client.send(websocket::UPGRADE);
     let mut upstream = until("the request", || backends.iter().find_map(Backend::accepted));

@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Counting, Message, Proxy, Site, Wire};
+use crate::support::{Counting, Message, Proxy, Site, Wire, named, scripted};
 
 fn two() -> ([Counting; 2], Site, Proxy) {
-    let backends = ["a", "b"].map(Counting::start);
-    let site = Site::to(backends.each_ref().map(Counting::address)).algorithm("weighted_round_robin");
+    let (backends, site) = named(["a", "b"]);
+    let site = site.algorithm("weighted_round_robin");
     let proxy = site.start();
     (backends, site, proxy)
 }
@@ -38,12 +38,10 @@ fn post(proxy: &Proxy, path: &str, field: &str, body: &str) -> Message {
 
 #[test]
 fn a_drained_backend_takes_nothing_new_and_finishes() {
-    let slow = Backend::bind();
+    let ([slow], site) = scripted();
     let a = Counting::start("a");
-    let site = Site::to([slow.address()]);
     let proxy = site.start();
-    let mut client = proxy.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut client = proxy.ask("/");
     let mut upstream = slow.accept();
     upstream.request();
     let backend = slow.address().to_string();
@@ -128,6 +126,22 @@ fn a_reload_keeps_it_until_it_touches_that_backend() {
         assert_eq!(proxy.admin("POST", "/api/reload").status(), 200);
     }
     assert_eq!(drift(&proxy)[1], json!([]));
+}
+
+#[test]
+fn status_shows_backups_and_how_far_who_is_back_has_come() {
+    let [a, b, c] = ["a", "b", "c"].map(Counting::start);
+    let entries = format!("\"{}\", \"{}\", {{ address = \"{}\", backup = true }}", a.address(), b.address(), c.address());
+    let proxy = Site::new().entries(&entries).pool("slow_start = \"1h\"").start();
+    let shown = |field: &str| (0..3).map(|at| proxy.pool()["backends"][at][field].clone()).collect::<Vec<_>>();
+    assert_eq!(shown("backup"), [json!(null), json!(null), json!(true)]);
+    assert_eq!(shown("ramp_percent"), [json!(null), json!(null), json!(null)], "a pool that is new as a whole does not ramp");
+    for verb in ["drain", "resume"] {
+        assert_eq!(proxy.command(&[verb, "app", &a.address().to_string()]).0, Some(0));
+    }
+    assert_eq!(shown("ramp_percent"), [json!(10), json!(null), json!(null)]);
+    let (_, said, _) = proxy.command(&["status"]);
+    assert!(said.contains("ramp_percent") && said.contains("backup"), "{said}");
 }
 
 #[test]

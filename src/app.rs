@@ -623,7 +623,7 @@ fn names_status(pool: &str, state: &State) -> Vec<NameStatus> {
 fn pool_status(pool: &table::Pool, spec: &model::Pool, state: &State) -> PoolStatus {
     let weights: HashMap<Address, u32> = verbs::weights(spec, state).collect();
     let drift = |backend: &Backend| verbs::drift(backend, weights.get(&backend.address).copied().unwrap_or(1));
-    let backends = pool.set.members.iter().map(|member| account::status(&member.backend, member.weight, drift(&member.backend)));
+    let backends = pool.set.members.iter().map(|member| account::status(member, pool.set.slow_start, drift(&member.backend)));
     PoolStatus {
         name: pool.name.to_string(),
         algorithm: pool.algorithm.as_str().to_owned(),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use backend::{Backend, Counting, whichever};
 pub use message::{Head, Message};
-pub use proxy::{Proxy, Site};
+pub use proxy::{Proxy, Site, named, scripted};
 pub use wire::{End, Wire};
 
 /// How long a test waits for what must happen. Long, because two cores may run thirty proxies; nothing waits it out unless it fails.

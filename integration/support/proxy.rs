@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Message, Wire, until};
+use super::{Backend, Counting, Message, Wire, until};
 
 /// A loopback address that nobody listens on, and that the kernel gives nobody meanwhile.
 pub fn free_address() -> SocketAddr {
@@ -211,6 +211,14 @@ impl Proxy {
         Wire::connect(self.web)
     }
 
+    /// A GET that is under way, on a connection of its own.
+    #[track_caller]
+    pub fn ask(&self, target: &str) -> Wire {
+        let mut client = self.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client
+    }
+
     /// One GET on a connection of its own.
     #[track_caller]
     pub fn get(&self, path: &str) -> Message {
@@ -335,6 +343,20 @@ pub fn get(from: SocketAddr, path: &str) -> Message {
     let mut wire = Wire::connect(from);
     wire.send(format!("GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n"));
     wire.answer()
+}
+
+/// Backends in the test's hands, and a site that leads to them.
+pub fn scripted<const N: usize>() -> ([Backend; N], Site) {
+    let backends = [(); N].map(|()| Backend::bind());
+    let site = Site::to(backends.each_ref().map(Backend::address));
+    (backends, site)
+}
+
+/// Backends that answer with these names, and a site that leads to them.
+pub fn named<const N: usize>(names: [&str; N]) -> ([Counting; N], Site) {
+    let backends = names.map(Counting::start);
+    let site = Site::to(backends.each_ref().map(Counting::address));
+    (backends, site)
 }
 
 /// The sum of the samples in a page of Prometheus' text format that have this name and these labels.

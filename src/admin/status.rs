@@ -107,6 +107,12 @@ pub struct BackendStatus {
     pub in_flight: u32,
     /// Whether balancers may pick it.
     pub available: bool,
+    /// Picked only when no other may be; absent where the file does not say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
+    /// In slow start: how much of its share it takes, from 10; absent once it takes all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp_percent: Option<u32>,
     /// How it differs from the file, because somebody said so: `draining`, `ejected for another 4m`, `weight 1 -> 5`.
     #[serde(default)]
     pub drift: Vec<String>,

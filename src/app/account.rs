@@ -1,12 +1,14 @@
 //! Backends as metrics and status tell of them: read from their live state at the moment somebody asks.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
 use crate::admin::{BackendStatus, CheckStatus, EjectionStatus};
+use crate::backend::ramp::WHOLE;
 use crate::backend::{Backend, Finding};
+use crate::balance::Member;
 use crate::table::{self, Table};
 use crate::telemetry::{BackendSample, PoolSample, ProbeSample};
 
@@ -38,15 +40,19 @@ fn sample(backend: &Backend, weight: u32) -> BackendSample {
     }
 }
 
-/// `weight`: in force. `drift`: what was told by hand, in words.
-pub(super) fn status(backend: &Backend, weight: u32, drift: Vec<String>) -> BackendStatus {
+/// `slow_start`: the pool's. `drift`: what was told by hand, in words.
+pub(super) fn status(member: &Member, slow_start: Option<Duration>, drift: Vec<String>) -> BackendStatus {
+    let Member { backend, weight, backup, .. } = member;
+    let share = slow_start.map_or(WHOLE, |duration| backend.ramp(Instant::now(), duration));
     let standing = backend.standing();
     let past = backend.ejections();
     BackendStatus {
         address: backend.address.clone(),
-        weight,
+        weight: *weight,
         in_flight: backend.in_flight(),
         available: standing.is_available(),
+        backup: *backup,
+        ramp_percent: (share < WHOLE).then_some(share * 100 / WHOLE),
         drift,
         state: standing.word().to_owned(),
         check: backend.verdict().map(|verdict| CheckStatus {
