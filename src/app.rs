@@ -657,3 +657,28 @@ async fn at(when: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn status_shows_a_worker_that_failed_and_without_any_the_process_ends() {
+        let text = "[server]\nworkers = 2\n[listen.web]\naddress = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n\
+                    [[route]]\nrespond = { body = \"x\" }";
+        let (config, _) = config::parse(text, "test").unwrap_or_else(|report| panic!("{report}"));
+        let app = App::start(config, "test".to_owned(), None, None).await.unwrap_or_else(|error| panic!("{error}"));
+        let up = |app: &App| app.status().workers.iter().map(|worker| worker.up).collect::<Vec<_>>();
+        assert_eq!(up(&app), [true, true]);
+        app.workers.fail(1);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while up(&app) != [true, false] {
+            assert!(Instant::now() < deadline, "{:?}", up(&app));
+            tokio::task::yield_now().await;
+        }
+        app.workers.fail(0);
+        let signals = Signals::install().expect("signals");
+        let ended = tokio::time::timeout(Duration::from_secs(10), app.run(signals, None)).await.expect("it ends by itself");
+        assert!(matches!(ended, Err(Error::NoWorkers)), "{ended:?}");
+    }
+}

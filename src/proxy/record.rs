@@ -322,3 +322,40 @@ impl Story {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::config;
+    use crate::proxy::Proxy;
+    use crate::table::{self, Current, State};
+    use crate::telemetry::AccessLog;
+
+    #[test]
+    fn a_request_that_ends_in_a_panic_is_our_failure_and_one_that_is_dropped_its_clients() {
+        let text = "[listen.web]\naddress = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n[[route]]\nrespond = { body = \"x\" }";
+        let (config, _) = config::parse(text, "test").unwrap_or_else(|report| panic!("{report}"));
+        let state = Arc::new(State::default());
+        let lines = AccessLog::open(&config.log, state.registry.access_log()).expect("no log").lines();
+        let ledger = Rc::new(Ledger { worker: Rc::new(state.registry.worker(0).local()), lines });
+        let current = Arc::new(Current::new(table::build(&config, &state, None)));
+        let proxy = Proxy::new(current, state.clone(), ledger.clone(), 1);
+        let here = ([127, 0, 0, 1], 80).into();
+        let conn = Rc::new(Conn::new(0, here, here, false));
+        let exchange = || Exchange::begin(None, conn.clone(), Instant::now(), proxy.view().none.clone(), ledger.clone());
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _under_way = exchange();
+            panic!("in the middle of a request");
+        }));
+        assert!(panicked.is_err());
+        drop(exchange());
+        proxy.sweep();
+        let page = state.registry.render(&[], &[]);
+        for reason in ["internal", "client_gone"] {
+            assert!(page.contains(&format!("reason=\"{reason}\"}} 1")), "{reason} in {page}");
+        }
+        assert!(page.contains("tidegate_requests_in_flight{worker=\"0\"} 0"), "{page}");
+    }
+}

@@ -173,6 +173,13 @@ impl Workers {
         self.order_all(|| Order::Drain);
     }
 
+    /// As a panic of its own would end it.
+    #[cfg(test)]
+    pub fn fail(&self, index: usize) {
+        let (_, gone) = std::sync::mpsc::sync_channel(0);
+        drop(self.desks[index].order(Order::Panic(gone)));
+    }
+
     fn order_all(&self, order: impl Fn() -> Order) {
         // A worker that has ended needs no orders.
         self.desks.iter().for_each(|desk| drop(desk.order(order())));
