@@ -18,6 +18,7 @@ pub mod listen;
 pub mod message;
 pub mod proxy;
 pub mod route;
+pub mod sync;
 pub mod table;
 pub mod telemetry;
 pub mod upstream;

@@ -11,13 +11,14 @@ pub mod ramp;
 mod standing;
 
 use std::cmp;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::address::Address;
+use crate::sync::AtomicU32;
 use latency::Latency;
 use ramp::{LastRamp, Ramp};
 
@@ -124,7 +125,7 @@ impl Backend {
 
     /// One request more where there are fewer than `most`; never more than that, whoever else begins at the same moment.
     pub fn try_begin(&self, most: u32) -> bool {
-        self.in_flight.try_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < most).then_some(now + 1)).is_ok()
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < most).then_some(now + 1)).is_ok()
     }
 
     // Sequentially consistent: whoever gives a slot back looks next whether anybody waits for it, and must not look before

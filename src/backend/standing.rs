@@ -9,7 +9,9 @@
 //! it `TRYING`, and what becomes of the lease decides.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::sync::AtomicU32;
 
 /// What follows from all the others: it may be picked.
 const AVAILABLE: u32 = 1;
@@ -200,7 +202,7 @@ impl Word {
     /// For a request that has a slot: `false` where another became the trial a moment ago, and the backend is not to be had.
     #[inline]
     pub fn claim(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & TRIAL == 0 || self.claim_trial()
+        self.0.load(Ordering::Relaxed) & ON_TRIAL == 0 || self.claim_trial()
     }
 
     #[cold]
@@ -265,8 +267,13 @@ mod tests {
         assert!(word.put_on_trial() && !word.put_on_trial());
         assert!(word.is_available());
         assert!(word.claim() && !word.is_available());
+        assert!(!word.claim(), "picked before, and too late: another has claimed it");
         assert!(word.trial_lapses() && word.is_available(), "whoever claimed it left before it began");
         assert!(word.claim() && word.begins_trial() && !word.begins_trial());
+        assert!(!word.claim(), "and now it is under way");
+        word.fail_open(true);
+        assert!(word.claim(), "but all are let in where the pool fails open");
+        word.fail_open(false);
         assert!(!word.is_available());
         assert!(word.trial_lapses() && word.is_available());
         assert!(word.claim() && word.begins_trial());

@@ -11,16 +11,17 @@
 //! **No lost wake-up.** A waiter is in line (`waiting` is raised) before it looks for a slot one last time; a slot is given back
 //! (`Backend::end`) before `waiting` is looked at. Of two such threads at least one sees what the other did: the store, a fence and the
 //! look on the one side, two sequentially consistent operations on the other. What is not a slot given back, and lets somebody be
-//! picked all the same (a backend that is up again, a limit that was raised, a backend more), has to call `kick`. Each worker
-//! does so once a second besides, so that a call that was forgotten is a delay and not a hang.
+//! picked all the same (a backend that is up again, a limit that was raised, a backend more), has to call `kick`, whose fence does
+//! for a change of any order what `end` does by itself. Each worker does so once a second besides, so that a call that was forgotten
+//! is a delay and not a hang. `queue/exhaustive.rs` tries all interleavings of this.
 //!
 //! Bounds: `Queue::max` waiters, `wait` for each.
 
 mod pace;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -30,6 +31,7 @@ use crate::backend::Backend;
 use crate::balance::{Balancer, Hint, Set};
 use crate::config::model;
 use crate::failure::Failure;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, fence};
 use pace::Pace;
 
 /// Those who wait for a slot in one pool. Found by the pool's name, so that a reload leaves everybody in line.
@@ -75,16 +77,26 @@ impl Queue {
 
     /// Something has changed for the better: a backend is back, a limit was raised. Serves whom it can.
     pub fn kick(&self) {
-        if self.has_waiters() {
-            self.serve(Instant::now());
-        }
+        // What has changed is seen by whoever is not seen here to wait.
+        fence(Ordering::SeqCst);
+        self.serve_waiters();
     }
 
     /// A slot of this backend comes free; it goes to the oldest waiter who may have it.
     #[inline]
     pub fn give_back(&self, backend: &Backend) {
         backend.end();
-        self.kick();
+        // Loom does not know that two sequentially consistent operations are in one order for all.
+        #[cfg(all(test, feature = "loom"))]
+        fence(Ordering::SeqCst);
+        self.serve_waiters();
+    }
+
+    #[inline]
+    fn serve_waiters(&self) {
+        if self.has_waiters() {
+            self.serve(Instant::now());
+        }
     }
 
     /// Takes a place at the end of the line; or says why not. `tried`: backends that the request has been to.
@@ -136,7 +148,9 @@ impl Inner {
         let Some((set, balancer)) = &self.choice else { return };
         let mut at = 0;
         while let Some(waiter) = self.line.get(at) {
-            let tried: Vec<usize> = (0..set.members.len()).filter(|at| waiter.tried.contains(&set.members[*at].backend.address)).collect();
+            // Mostly nobody, and then the set is not gone through.
+            let position = |tried: &Address| set.members.iter().position(|member| member.backend.address == *tried);
+            let tried: Vec<usize> = waiter.tried.iter().filter_map(position).collect();
             // Who has waited goes where there is a slot; what its request hashes to decides nothing here.
             let key = self.random.u64(..);
             match breaker::take(set, &**balancer, &mut Hint { tried: &tried, key, now, random: &mut self.random }) {
@@ -209,5 +223,7 @@ impl Drop for Place {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "loom"))]
+mod exhaustive;
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;
