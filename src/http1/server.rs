@@ -18,7 +18,7 @@ use super::{tunnel, writer};
 use crate::failure::Failure;
 use crate::io::timer::Elapsed;
 use crate::io::{Buffer, Io, Scratch, Timer, clock};
-use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Terms, Version};
+use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Terms, Tunnel, Version};
 
 /// The longest request target: RFC 9112 3 asks for at least 8,000 bytes.
 const TARGET_BYTES_MAX: usize = 16 << 10;
@@ -141,7 +141,7 @@ impl<H: Handler> Line<H> {
             let mut request = match self.read_head(&mut buffer, &terms, &mut arrived, std::mem::take(&mut timed)).await {
                 Ok(Some(request)) => request,
                 Ok(None) => return After::Close,
-                Err(failure) => return self.refuse(arrived.unwrap_or_else(Instant::now), failure).await,
+                Err(failure) => return Box::pin(self.refuse(arrived.unwrap_or_else(Instant::now), failure)).await,
             };
             let arrived = arrived.unwrap_or_else(Instant::now);
             let asked = Asked {
@@ -164,18 +164,8 @@ impl<H: Handler> Line<H> {
                     (Body::empty(), None)
                 }
                 framing => {
-                    let home = Rc::new(Home::default());
-                    let body = RequestBody {
-                        io: self.io.clone(),
-                        buffer: std::mem::take(&mut buffer),
-                        decoder: Decoder::new(framing),
-                        visible: 0,
-                        timer: Timer::new(),
-                        timeout: terms.body_timeout,
-                        waiting: false,
-                        home: home.clone(),
-                    };
-                    (Body::source(Box::new(body)), Some(home))
+                    let (body, home) = self.lend_buffer(framing, std::mem::take(&mut buffer), &terms);
+                    (body, Some(home))
                 }
             };
             let Some(answer) = self.ask(&asked, arrived, request.head, body, home.as_deref(), &terms).await else {
@@ -192,10 +182,7 @@ impl<H: Handler> Line<H> {
             }
             match answer {
                 Answer::Tunnel { head, tunnel } => {
-                    let mut out = Scratch::take();
-                    writer::response_head(&head, Framing::Empty, writer::Connection::Persistent, None, &mut out);
-                    drop(head);
-                    tunnel::run(&self.io, out, buffer, tunnel, &self.timer).await;
+                    Box::pin(self.switch(head, buffer, tunnel)).await;
                     return After::Close;
                 }
                 Answer::Reply { head, body } => match self.reply(&asked, head, body, unread).await {
@@ -211,7 +198,7 @@ impl<H: Handler> Line<H> {
                     }
                     Ok(_) => {
                         if unread || !buffer.is_empty() {
-                            self.linger().await;
+                            Box::pin(self.linger()).await;
                         }
                         return After::Close;
                     }
@@ -219,6 +206,31 @@ impl<H: Handler> Line<H> {
                 },
             }
         }
+    }
+
+    /// The content of a request, which has the connection's buffer until it is dropped.
+    #[inline(never)]
+    fn lend_buffer(&self, framing: Framing, buffer: Buffer, terms: &Terms) -> (Body, Rc<Home>) {
+        let home = Rc::new(Home::default());
+        let body = RequestBody {
+            io: self.io.clone(),
+            buffer,
+            decoder: Decoder::new(framing),
+            visible: 0,
+            timer: Timer::new(),
+            timeout: terms.body_timeout,
+            waiting: false,
+            home: home.clone(),
+        };
+        (Body::source(Box::new(body)), home)
+    }
+
+    /// The protocol changes, and the connection is a tunnel from now on.
+    async fn switch(&self, head: Head, buffer: Buffer, tunnel: Box<Tunnel>) {
+        let mut out = Scratch::take();
+        writer::response_head(&head, Framing::Empty, writer::Connection::Persistent, None, &mut out);
+        drop(head);
+        tunnel::run(&self.io, out, buffer, tunnel, &self.timer).await;
     }
 
     /// Reads until a head is whole. `None`: the client finished, or left, before there was one. `armed`: its deadline is set already.

@@ -104,11 +104,7 @@ impl Handler for Proxy {
         let (Some(head), story) = exchange.parts() else { unreachable!("it was begun with a head") };
         match self.walk(&view, head, story, body, interim).await {
             Ok(answer) => exchange.ride(answer),
-            Err(failure) => {
-                story.failed(failure);
-                let json = reply::wants_json(head);
-                exchange.ride(reply::failure(failure, json))
-            }
+            Err(failure) => apologise(failure, exchange),
         }
     }
 
@@ -125,6 +121,15 @@ impl Handler for Proxy {
         exchange.parts().1.failed(failure);
         exchange.ride(reply::failure(failure, false))
     }
+}
+
+/// The answer to a request that failed.
+#[cold]
+fn apologise(failure: Failure, mut exchange: Box<Exchange>) -> Answer {
+    let (head, story) = exchange.parts();
+    let json = head.is_some_and(|head| reply::wants_json(head));
+    story.failed(failure);
+    exchange.ride(reply::failure(failure, json))
 }
 
 impl RouteSeat {
