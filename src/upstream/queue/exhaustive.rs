@@ -1,8 +1,9 @@
 //! The hand-over of slots, in every order in which its steps can happen: `cargo test --features loom --lib exhaustive`.
 //!
-//! Loom runs each of these with every interleaving of its threads, and with every value that the memory model lets a load see. What the
-//! tests beside it find by luck and by the thousand, this finds or excludes. Nobody here is woken by a clock: a slot that is
-//! not handed over by the time that all threads are done is a wake-up that was lost.
+//! Loom runs each of these with every interleaving of its threads in which at most `SWITCHES` of them come in the middle of something,
+//! and with every value that the memory model lets a load see. What the tests beside it find by luck and by the thousand, this finds or
+//! excludes. Nobody here is woken by a clock: a slot that is not handed over by the time that all threads are done is a wake-up that
+//! was lost.
 
 use std::num::NonZeroU32;
 
@@ -66,6 +67,15 @@ impl Full {
     }
 }
 
+/// Bugs need one or two; without a bound, three threads take more than minutes.
+const SWITCHES: usize = 3;
+
+fn every_order(act: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(SWITCHES);
+    model.check(act);
+}
+
 fn beside(full: &Arc<Full>, act: impl FnOnce(&Full) + Send + 'static) -> thread::JoinHandle<()> {
     let full = full.clone();
     thread::spawn(move || act(&full))
@@ -73,7 +83,7 @@ fn beside(full: &Arc<Full>, act: impl FnOnce(&Full) + Send + 'static) -> thread:
 
 #[test]
 fn a_slot_that_is_given_back_as_somebody_lines_up_is_theirs() {
-    loom::model(|| {
+    every_order(|| {
         let full = Full::of(1);
         let giver = beside(&full, Full::give_back);
         let place = full.join();
@@ -84,7 +94,7 @@ fn a_slot_that_is_given_back_as_somebody_lines_up_is_theirs() {
 
 #[test]
 fn who_leaves_the_line_hands_on_what_was_on_its_way() {
-    loom::model(|| {
+    every_order(|| {
         let full = Full::of(1);
         let leaver = beside(&full, |full| drop(full.join()));
         let giver = beside(&full, Full::give_back);
@@ -97,7 +107,7 @@ fn who_leaves_the_line_hands_on_what_was_on_its_way() {
 
 #[test]
 fn a_newcomer_takes_nothing_for_good() {
-    loom::model(|| {
+    every_order(|| {
         let full = Full::of(1);
         let newcomer = beside(&full, |full| {
             if full.take() {
@@ -114,7 +124,7 @@ fn a_newcomer_takes_nothing_for_good() {
 
 #[test]
 fn two_slots_serve_two() {
-    loom::model(|| {
+    every_order(|| {
         let full = Full::of(2);
         let one = beside(&full, Full::give_back);
         let other = beside(&full, Full::give_back);
@@ -132,7 +142,7 @@ fn two_slots_serve_two() {
 
 #[test]
 fn a_backend_that_is_back_serves_who_lines_up_meanwhile() {
-    loom::model(|| {
+    every_order(|| {
         let full = Full::of(1);
         full.backend().drain(true);
         full.give_back();
@@ -148,7 +158,7 @@ fn a_backend_that_is_back_serves_who_lines_up_meanwhile() {
 
 #[test]
 fn a_limit_is_a_limit_and_a_trial_is_one_request() {
-    loom::model(|| {
+    every_order(|| {
         let full = Full::of(1);
         full.give_back();
         full.backend().eject("test", 1, Instant::now());
