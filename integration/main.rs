@@ -13,6 +13,7 @@ mod architecture;
 mod balancing;
 mod broken;
 mod commands;
+mod crowds;
 mod discovery;
 mod endurance;
 mod faults;

@@ -99,6 +99,41 @@ fn a_body_without_progress_is_a_408_and_cut_for_the_backend() {
 #[test]
 fn a_body_with_progress_may_take_its_time() {
     let (backend, _proxy, mut client) = listening("body = \"300ms\"");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 320\r\n\r\n");
+    let mut upstream = backend.accept();
+    upstream.head();
+    for _ in 0..8 {
+        after(Duration::from_millis(100));
+        client.send("x".repeat(40));
+        upstream.expect("x".repeat(40));
+    }
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.answer().status(), 200);
+}
+
+#[test]
+fn a_body_in_drips_does_not_hold_a_request_for_ever() {
+    let (backend, proxy, mut client) = listening("body = \"300ms\"");
+    client.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+    let mut upstream = backend.accept();
+    upstream.head();
+    let began = std::time::Instant::now();
+    let mut writer = client.writer();
+    std::thread::spawn(move || {
+        while began.elapsed() < Duration::from_secs(5) && writer.try_send("x").is_ok() {
+            after(Duration::from_millis(100));
+        }
+    });
+    assert_eq!(client.answer().status(), 408);
+    assert!((250..1500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert_eq!(proxy.access("/slow")["reason"], "body_too_slow");
+}
+
+#[test]
+fn a_listener_may_take_bodies_however_slow() {
+    let backend = Backend::bind();
+    let proxy = Site::to([backend.address()]).listen("timeout = { body = \"300ms\" }\nlimits = { body_rate = \"0B\" }").start();
+    let mut client = proxy.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
     let mut upstream = backend.accept();
     upstream.head();

@@ -1,11 +1,13 @@
-//! Unix sockets as backends: named by a path wherever another is named by its address, and reached as any other.
+//! Unix sockets on both sides: named by a path wherever another is named by its address, and otherwise like any other.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Counting, Site, Wire};
+use crate::support::{Backend, Counting, Proxy, Site, Wire};
 
 /// A socket in a directory of its own.
 struct Socket {
@@ -88,4 +90,74 @@ fn a_request_whose_socket_is_gone_goes_to_another() {
     assert_eq!(proxy.get("/x").text(), "other");
     let line = proxy.access("/x");
     assert_eq!((line["attempts"].as_u64(), line["retry"].as_str()), (Some(2), Some("connect")));
+}
+
+/// A proxy that listens on a socket besides its port; in a directory that outlives it.
+fn listening(app: &Backend, more: &str) -> (TempDir, PathBuf, Site, Proxy) {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("web.sock");
+    let site = Site::to([app.address()]).with(&format!("[listen.local]\naddress = \"unix:{}\"\n{more}", path.display()));
+    let proxy = site.start();
+    (dir, path, site, proxy)
+}
+
+/// One request through, and what the backend saw of it.
+fn exchange(path: &Path, app: &Backend, target: &str) -> crate::support::Message {
+    let mut client = Wire::connect_unix(path);
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    let mut upstream = app.accept();
+    let request = upstream.request();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+    assert_eq!(client.answer().text(), "hi");
+    request
+}
+
+#[test]
+fn a_listener_may_be_a_unix_socket_and_its_clients_are_on_this_machine() {
+    let app = Backend::bind();
+    let (_dir, path, _, proxy) = listening(&app, "socket_mode = \"660\"\ntrusted_proxies = \"127.0.0.1\"");
+    assert_eq!(std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o660);
+    let request = exchange(&path, &app, "/x");
+    assert_eq!((request.head.get("x-forwarded-for"), request.head.get("x-forwarded-port")), (Some("127.0.0.1"), Some("80")));
+    let line = proxy.access("/x");
+    assert_eq!((line["client"].as_str(), line["listener"].as_str()), (Some("127.0.0.1"), Some("local")));
+    for n in 0..20 {
+        exchange(&path, &app, &format!("/{n}"));
+    }
+}
+
+#[test]
+fn the_file_goes_when_the_listener_goes() {
+    let app = Backend::bind();
+    let (_dir, path, site, proxy) = listening(&app, "");
+    proxy.edit(&site.clone().without_tables());
+    assert_eq!(proxy.admin("POST", "/api/reload").status(), 200);
+    crate::support::until("the socket to go", || (!path.exists()).then_some(()));
+    proxy.edit(&site);
+    assert_eq!(proxy.admin("POST", "/api/reload").status(), 200);
+    exchange(&path, &app, "/again");
+    let mut proxy = proxy;
+    proxy.signal(Signal::SIGTERM);
+    proxy.exit();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_a_killed_process_left_is_replaced_and_a_live_one_is_not() {
+    let app = Backend::bind();
+    let (_dir, path, site, mut proxy) = listening(&app, "");
+    let other = site.elsewhere();
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("tidegate.toml");
+    std::fs::write(&file, other.text()).expect("write the configuration");
+    let mut second = other.spawn_at(dir, file);
+    assert!(!second.exit().success());
+    assert!(second.stderr().contains("taken"), "{}", second.stderr());
+    exchange(&path, &app, "/mine");
+
+    proxy.signal(Signal::SIGKILL);
+    proxy.exit();
+    assert!(path.exists());
+    let _third = other.start();
+    exchange(&path, &app, "/third");
 }

@@ -7,7 +7,6 @@ mod account;
 mod verbs;
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +29,7 @@ use crate::config::{self, Config, Report};
 use crate::discovery::{self, Change, Discovery, News};
 use crate::lifecycle::limits;
 use crate::lifecycle::signals::{Event, Signals};
-use crate::listen::{self, BindError};
+use crate::listen::{self, BindError, Socket, SocketFile};
 use crate::table::{self, Current, State};
 use crate::telemetry::log::{self, ProcessLog};
 use crate::telemetry::{AccessLog, NameSample};
@@ -66,9 +65,9 @@ pub enum Error {
     #[error("the configuration is refused")]
     Configuration(Report),
     #[error("`{key}`: {address} is taken by another program")]
-    AddressTaken { address: SocketAddr, key: String },
+    AddressTaken { address: Address, key: String },
     #[error("`{key}`: can not listen on {address}")]
-    Bind { key: String, address: SocketAddr, source: std::io::Error },
+    Bind { key: String, address: Address, source: std::io::Error },
     #[error("every worker has failed; the log says how")]
     NoWorkers,
     #[error("{what}")]
@@ -76,7 +75,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn bind(key: String, address: SocketAddr, source: std::io::Error) -> Error {
+    fn bind(key: String, address: Address, source: std::io::Error) -> Error {
         match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::AddressTaken { address, key },
             _ => Error::Bind { key, address, source },
@@ -130,6 +129,8 @@ struct App {
     probes: Probes,
     /// What is bound, by its number in `state`.
     listening: HashMap<usize, Arc<Listening>>,
+    /// Of Unix sockets among them: gone as soon as nobody is to connect any more.
+    files: HashMap<usize, SocketFile>,
     /// How many connections each listener may have, by its name.
     quotas: HashMap<String, Arc<Quota>>,
     readiness: Readiness,
@@ -142,9 +143,10 @@ struct App {
 /// An address with new sockets, one for each worker.
 struct Bound {
     listener: String,
-    address: SocketAddr,
+    address: Address,
     number: usize,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Socket>,
+    file: Option<SocketFile>,
 }
 
 impl App {
@@ -157,10 +159,9 @@ impl App {
         let access =
             AccessLog::open(&config.log, state.registry.access_log()).map_err(Error::system("`log.access_file` can not be written"))?;
         let hosts = config.admin.as_ref().map_or_else(Arc::default, |admin| admin.hosts.as_slice().into());
-        let admin = config
-            .admin
-            .as_ref()
-            .map(|admin| Admin::bind(admin.address).map_err(|error| Error::bind("admin.address".to_owned(), error.address, error.source)));
+        let admin = config.admin.as_ref().map(|admin| {
+            Admin::bind(admin.address).map_err(|error| Error::bind("admin.address".to_owned(), error.address.into(), error.source))
+        });
         let admin = admin.transpose()?;
         let bound = bind_new(&config, &state, &HashMap::new())?;
 
@@ -203,6 +204,7 @@ impl App {
             workers,
             probes: Probes::default(),
             listening: HashMap::new(),
+            files: HashMap::new(),
             quotas: HashMap::new(),
             readiness,
             last_reload: None,
@@ -287,9 +289,10 @@ impl App {
         Phase::Announced { until: Instant::now() + delay }
     }
 
-    fn drain(&self) -> Phase {
+    fn drain(&mut self) -> Phase {
         let timeout = self.config.server.drain_timeout;
         info!(timeout = ?timeout, "draining: nothing new is accepted, what runs is finished");
+        self.files.clear();
         self.workers.drain();
         Phase::Draining { until: Instant::now() + timeout }
     }
@@ -444,12 +447,13 @@ impl App {
             }
             self.quotas.insert(listener.name.clone(), quota);
         }
-        for Bound { listener, address, number, sockets } in bound {
+        for Bound { listener, address, number, sockets, file } in bound {
             info!(%listener, %address, "listening");
             let quota = self.quotas[&listener].clone();
             let listening = Arc::new(Listening::new(number, address, Owner { name: listener.into(), quota }));
             self.workers.listen(&listening, sockets);
             self.listening.insert(number, listening);
+            self.files.extend(file.map(|file| (number, file)));
         }
     }
 
@@ -460,6 +464,7 @@ impl App {
             let keep = wanted.contains(number);
             if !keep {
                 info!(listener = %listening.owner().name, address = %listening.address, "no longer listening");
+                self.files.remove(number);
                 self.workers.close(listening);
             }
             keep
@@ -518,8 +523,10 @@ fn bind_new(config: &Config, state: &State, listening: &HashMap<usize, Arc<Liste
     let mut bound = Vec::new();
     for listener in &config.listeners {
         for (number, address) in seats(listener, state).filter(|(number, _)| !listening.contains_key(number)) {
-            match listen::bind(address, config.server.workers) {
-                Ok(sockets) => bound.push(Bound { listener: listener.name.clone(), address, number, sockets }),
+            match listen::bind(&address, listener.socket_mode, config.server.workers) {
+                Ok(listen::Bound { sockets, file }) => {
+                    bound.push(Bound { listener: listener.name.clone(), address, number, sockets, file })
+                }
                 Err(BindError { address, source }) => {
                     return Err(Error::bind(format!("listen.{}.address", listener.name), address, source));
                 }
@@ -530,8 +537,8 @@ fn bind_new(config: &Config, state: &State, listening: &HashMap<usize, Arc<Liste
 }
 
 /// The addresses of a listener, each with its number.
-fn seats(listener: &Listener, state: &State) -> impl Iterator<Item = (usize, SocketAddr)> {
-    listener.addresses.iter().map(|address| (state.seat(&listener.name, *address), *address))
+fn seats(listener: &Listener, state: &State) -> impl Iterator<Item = (usize, Address)> {
+    listener.addresses.iter().map(|address| (state.seat(&listener.name, address), address.clone()))
 }
 
 /// A restart forgets sessions whose secret is in no file.

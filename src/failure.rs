@@ -103,8 +103,14 @@ failures! {
     TargetTooLong = "target_too_long", 414, Downstream, "The request target is too long.";
     HeadTooLarge = "head_too_large", 431, Downstream, "The request header is too large.";
     BodyTooLarge = "body_too_large", 413, Downstream, "The request body is too large.";
+    /// A connection from a network in `proxy_protocol` did not begin with a PROXY header, or with a wrong one.
+    ProxyHeaderMalformed = "proxy_header_malformed", 400, Downstream, "The PROXY header is malformed.";
+    /// The PROXY header had not come whole within `timeout.header`.
+    ProxyHeaderTimeout = "proxy_header_timeout", 408, Downstream, "The PROXY header took too long.";
     HeaderTimeout = "header_timeout", 408, Downstream, "The request header took too long.";
     BodyTimeout = "body_timeout", 408, Downstream, "The request body took too long.";
+    /// Its bytes came slower than `limits.body_rate`.
+    BodyTooSlow = "body_too_slow", 408, Downstream, "The request body comes too slowly.";
     MethodUnsupported = "method_unsupported", 501, Downstream, "This method is not supported.";
     TransferCodingUnsupported = "transfer_coding_unsupported", 501, Downstream, "This transfer coding is not supported.";
     /// The client went away: reset, or closed where it had more to say.
@@ -126,6 +132,7 @@ failures! {
     QueueTimeout = "queue_timeout", 503, Proxy, "All backends were busy for too long.";
     /// The request came on a connection whose listener a reload has removed.
     ListenerClosed = "listener_closed", 503, Proxy, "This listener is closed.";
+    /// Its address has as many as `limits.connections_per_address` allows.
     TooManyConnections = "too_many_connections", 503, Proxy, "Too many connections.";
     /// Out of file descriptors or local ports: never held against a backend.
     ResourcesExhausted = "resources_exhausted", 503, Proxy, "The proxy is out of resources.";

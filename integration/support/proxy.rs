@@ -137,6 +137,17 @@ impl Site {
         self
     }
 
+    /// The same on other ports.
+    pub fn elsewhere(&self) -> Site {
+        Site { web: free_address(), admin: free_address(), ..self.clone() }
+    }
+
+    /// What `with` has added is taken out again.
+    pub fn without_tables(mut self) -> Site {
+        self.rest.clear();
+        self
+    }
+
     pub fn text(&self) -> String {
         let Site { web, admin, workers, server, listen, log, rest, .. } = self;
         let app = match self.backends.join(", ") {

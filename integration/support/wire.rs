@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::message::fields;
@@ -37,6 +38,20 @@ impl Wire {
     pub fn connect(to: SocketAddr) -> Wire {
         let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap_or_else(|error| panic!("connect to {to}: {error}"));
         Wire::over(stream)
+    }
+
+    /// From an address of this machine.
+    #[track_caller]
+    pub fn connect_from(from: SocketAddr, to: SocketAddr) -> Wire {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(from), socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&from.into()).unwrap_or_else(|error| panic!("bind {from}: {error}"));
+        socket.connect(&to.into()).unwrap_or_else(|error| panic!("connect to {to}: {error}"));
+        Wire::over(socket.into())
+    }
+
+    #[track_caller]
+    pub fn connect_unix(to: &Path) -> Wire {
+        Wire::over_unix(UnixStream::connect(to).unwrap_or_else(|error| panic!("connect to {}: {error}", to.display())))
     }
 
     /// The same calls on another kind of socket.

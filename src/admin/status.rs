@@ -1,7 +1,6 @@
 //! What `app` is asked, and what it answers: the JSON of `/api/status` and `/api/reload`, which `tidegate status` and
 //! `tidegate reload` read back.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -68,7 +67,7 @@ pub struct WorkerStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerStatus {
     pub name: String,
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

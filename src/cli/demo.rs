@@ -34,7 +34,7 @@ pub(super) fn demo(demo: &Demo, console: &mut Console<'_>) -> anyhow::Result<Out
         // Whoever has closed standard output does not want to be greeted.
         let _ = io::stdout().write_all(greeting.as_bytes());
     };
-    serve(Source::File(file), console, greet, |address| taken(demo, address))
+    serve(Source::File(file), console, greet, |address| taken(demo, address.ip().unwrap_or(demo.listen)))
 }
 
 fn taken(demo: &Demo, address: SocketAddr) -> String {
@@ -157,7 +157,7 @@ mod tests {
         let backends = ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
         let (config, warnings) = config::parse(&configuration(&sample(), &backends), "demo").unwrap_or_else(|report| panic!("{report}"));
         assert!(warnings.is_empty(), "{warnings}");
-        assert_eq!(config.listeners[0].addresses, [sample().listen]);
+        assert_eq!(config.listeners[0].addresses, [crate::address::Address::Ip(sample().listen)]);
         assert_eq!(config.admin.unwrap().address, sample().admin);
         assert_eq!(config.pools[0].algorithm, Algorithm::P2c);
         assert_eq!(config.pools[0].backends.iter().filter_map(|backend| backend.address.fixed()?.ip()).collect::<Vec<_>>(), backends);

@@ -5,7 +5,7 @@ mod question;
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -58,7 +58,7 @@ struct Explanation<'a> {
 #[derive(Debug, Serialize)]
 struct Arrival<'a> {
     name: &'a str,
-    addresses: &'a [SocketAddr],
+    addresses: &'a [Address],
     because: &'static str,
     /// Whether the listener believes `--from`; absent without it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,7 +233,9 @@ fn arrival<'a>(config: &'a Config, named: Option<&str>, port: Option<u16>) -> an
         };
         return Ok((listener, "--listener says so"));
     }
-    let on_port = listeners.iter().find(|listener| listener.addresses.iter().any(|address| Some(address.port()) == port));
+    let on_port = listeners
+        .iter()
+        .find(|listener| listener.addresses.iter().any(|address| address.ip().is_some_and(|address| Some(address.port()) == port)));
     match (listeners.as_slice(), on_port) {
         ([only], _) => Ok((only, "the only one")),
         (_, Some(listener)) => Ok((listener, "its port is the URL's")),

@@ -2,12 +2,12 @@
 //! place where mistakes are found.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use super::Outcome;
 use super::args::Run;
 use super::console::Console;
 use super::serve::{Source, serve};
+use crate::address::Address;
 
 pub(super) fn run(run: &Run, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
     let source = match &run.file {
@@ -17,13 +17,17 @@ pub(super) fn run(run: &Run, console: &mut Console<'_>) -> anyhow::Result<Outcom
     serve(source, console, || {}, |address| taken(run, address))
 }
 
-fn taken(run: &Run, address: SocketAddr) -> String {
+fn taken(run: &Run, address: &Address) -> String {
     let other = match &run.file {
         Some(file) => format!("change it in {}", file.display()),
-        None if run.admin == Some(address) => "choose another with --admin".to_owned(),
+        None if run.admin.is_some() && run.admin == address.ip() => "choose another with --admin".to_owned(),
         None => "choose another with --listen".to_owned(),
     };
-    format!("port {} of {} is taken by another program: end that, or {other}", address.port(), address.ip())
+    let what = match address {
+        Address::Ip(address) => format!("port {} of {}", address.port(), address.ip()),
+        Address::Unix(path) => format!("the Unix socket {}", path.display()),
+    };
+    format!("{what} is taken by another program: end that, or {other}")
 }
 
 fn from_options(run: &Run) -> String {

@@ -1,12 +1,12 @@
 //! Starting the proxy for a command, and telling a person why it did not start or did not end well.
 
 use std::io::Write;
-use std::net::SocketAddr;
 
 use anyhow::anyhow;
 
 use super::Outcome;
 use super::console::Console;
+use crate::address::Address;
 use crate::app;
 
 pub(super) use app::Source;
@@ -17,7 +17,7 @@ pub(super) fn serve(
     source: Source,
     console: &mut Console<'_>,
     ready: impl FnOnce() + Send + 'static,
-    taken: impl FnOnce(SocketAddr) -> String,
+    taken: impl FnOnce(&Address) -> String,
 ) -> anyhow::Result<Outcome> {
     let Err(error) = app::run(app::Options { source, ready: Box::new(ready) }) else {
         return Ok(Outcome::Success);
@@ -27,7 +27,7 @@ pub(super) fn serve(
             writeln!(console.err, "{}", report.render(console.err.colour))?;
             Ok(Outcome::Failure)
         }
-        app::Error::AddressTaken { address, .. } => Err(anyhow!(taken(address))),
+        app::Error::AddressTaken { address, .. } => Err(anyhow!(taken(&address))),
         other => Err(other.into()),
     }
 }

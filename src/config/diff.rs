@@ -164,12 +164,14 @@ fn log(Log { access, access_file, level }: &Log) -> Thing {
 }
 
 fn listener(listener: &Listener) -> Thing {
-    let Listener { name, addresses, trusted_proxies, timeout, limits } = listener;
+    let Listener { name, addresses, socket_mode, trusted_proxies, proxy_protocol, timeout, limits } = listener;
     let ListenTimeouts { header, body, idle, write } = timeout;
-    let ListenLimits { header_bytes, headers, body: body_limit, connections } = limits;
+    let ListenLimits { header_bytes, headers, body: body_limit, connections, connections_per_address, body_rate } = limits;
     let keys = vec![
         ("address", list(addresses)),
+        ("socket_mode", socket_mode.map_or("none".to_owned(), |mode| format!("{mode:o}"))),
         ("trusted_proxies", list(trusted_proxies)),
+        ("proxy_protocol", list(proxy_protocol)),
         ("timeout.header", time(*header)),
         ("timeout.body", time(*body)),
         ("timeout.idle", time(*idle)),
@@ -178,6 +180,8 @@ fn listener(listener: &Listener) -> Thing {
         ("limits.headers", headers.to_string()),
         ("limits.body", size(*body_limit)),
         ("limits.connections", connections.to_string()),
+        ("limits.connections_per_address", connections_per_address.map_or(0, |most| most.get()).to_string()),
+        ("limits.body_rate", Size((*body_rate).into()).to_string()),
     ];
     thing(format!("listener {name}"), keys)
 }

@@ -146,8 +146,15 @@ const LISTEN: &[Key] = &[
     key(
         "address",
         Kind::Many(&Kind::Address),
-        "Required. IP address and port, or a list of them; `0.0.0.0` and `[::]` are all addresses of IPv4 and of IPv6.",
+        "Required. IP address and port, or a list of them; `0.0.0.0` and `[::]` are all addresses of IPv4 and of IPv6. Or `unix:` and the \
+         path of a Unix socket, whose clients count as 127.0.0.1.",
         "[\"0.0.0.0:8080\", \"[::]:8080\"]",
+    ),
+    key(
+        "socket_mode",
+        Kind::Text,
+        "Who may connect to a Unix socket, as the mode of its file in octal. Left out: as the process makes files, by its umask.",
+        "\"660\"",
     ),
     key(
         "trusted_proxies",
@@ -158,7 +165,13 @@ const LISTEN: &[Key] = &[
     key("timeout", Kind::Table(LISTEN_TIMEOUT), "How long a client may keep us waiting.", "{ header = \"5s\", idle = \"60s\" }"),
     key("limits", Kind::Table(LISTEN_LIMITS), "How much a client may send.", "{ body = \"10MiB\" }"),
     later("http2", "HTTP/2 from clients."),
-    later("proxy_protocol", "The PROXY protocol from load balancers in front."),
+    key(
+        "proxy_protocol",
+        Kind::Many(&Kind::Network),
+        "Networks of the load balancers in front that say by the PROXY protocol (version 1 or 2) whose connection they pass on: who connects \
+         from there must begin with such a header, and it is believed. From others it is no request. Left out: nobody's.",
+        "[\"10.0.0.0/8\"]",
+    ),
     later("tls", "TLS from clients."),
 ];
 
@@ -198,6 +211,23 @@ const LISTEN_LIMITS: &[Key] = &[
         "50000",
     )
     .or("10000"),
+    key(
+        "connections_per_address",
+        Kind::Number { min: 0, max: 1_000_000, word: None },
+        "Of these, how many one client address may have (of IPv6 one /64); more are closed at once. Where `proxy_protocol` says who the client \
+         is, that address counts. Clients of Unix sockets do not. 0 is no limit of its own.",
+        "100",
+    )
+    .or("0"),
+    key(
+        "body_rate",
+        Kind::Size { min: 0, max: 1 << 30, unlimited: false },
+        "What a client must send of a request's body in a second. Time in which we wait for it is owed, bytes pay it back at this rate, and who \
+         owes as much as `timeout.body` gets 408: one byte now and then does not hold a request for ever. Time in which the backend is slow to \
+         take is not counted. `0B` asks for nothing.",
+        "\"1KiB\"",
+    )
+    .or("240B"),
 ];
 
 const POOL: &[Key] = &[

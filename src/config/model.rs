@@ -67,9 +67,13 @@ pub struct Server {
 pub struct Listener {
     pub name: String,
     /// At least one; no address stands in two listeners.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
+    /// Of the files of Unix sockets among them; `None`: as the process makes files.
+    pub socket_mode: Option<u32>,
     /// Networks whose `X-Forwarded-*` we believe; empty: nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks from which every connection begins with a PROXY header; empty: none.
+    pub proxy_protocol: Vec<IpNet>,
     pub timeout: ListenTimeouts,
     pub limits: ListenLimits,
 }
@@ -96,6 +100,10 @@ pub struct ListenLimits {
     pub body: Option<u64>,
     /// Connections open at once on this listener, over all workers.
     pub connections: usize,
+    /// Of one client address; `None`: as many as `connections`.
+    pub connections_per_address: Option<NonZeroU32>,
+    /// Bytes of a request body a second; 0: however few.
+    pub body_rate: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,6 @@
 //! Errors are what contradicts; warnings are what is harmless but probably not meant, so that editing one line never breaks a file.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 
 use super::model::{
     Action, Algorithm, BackendAddress, Config, HashOn, HostPattern, MAGLEV_SLOTS, PathPattern, Pool, RING_POINTS_MAX,
@@ -34,16 +33,16 @@ pub(super) fn validate(config: &mut Config, places: &Places) -> Vec<Problem> {
 /// Two sockets cannot listen on one address; port 0 is any free port, a different one each time.
 fn addresses(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
     let listeners = config.listeners.iter().zip(&places.listeners);
-    let mut all: Vec<(String, SocketAddr, &Span)> = Vec::new();
+    let mut all: Vec<(String, Address, &Span)> = Vec::new();
     for (listener, places) in listeners {
         let owner = format!("listener `{}`", listener.name);
-        all.extend(listener.addresses.iter().zip(&places.addresses).map(|(address, place)| (owner.clone(), *address, place)));
+        all.extend(listener.addresses.iter().zip(&places.addresses).map(|(address, place)| (owner.clone(), address.clone(), place)));
     }
     if let Some((admin, place)) = config.admin.as_ref().zip(places.admin.as_ref()) {
-        all.push(("the admin listener".to_owned(), admin.address, place));
+        all.push(("the admin listener".to_owned(), admin.address.into(), place));
     }
     for (at, (owner, address, place)) in all.iter().enumerate() {
-        let Some((other, taken, first)) = all[..at].iter().find(|(_, earlier, _)| clash(*earlier, *address)) else { continue };
+        let Some((other, taken, first)) = all[..at].iter().find(|(_, earlier, _)| clash(earlier, address)) else { continue };
         let by = if other == owner { "it".to_owned() } else { other.clone() };
         let problem = Problem::error((*place).clone(), format!("{owner} cannot listen on {address}: {by} has {taken} already"));
         problems.push(problem.also((*first).clone(), "taken here").help("give one of them another port, or take it out"));
@@ -51,7 +50,8 @@ fn addresses(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
 }
 
 /// Whether the second could not be bound after the first. IPv6 sockets are IPv6 only, so the families never clash.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+fn clash(a: &Address, b: &Address) -> bool {
+    let (Some(a), Some(b)) = (a.ip(), b.ip()) else { return a == b };
     let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && overlap
 }
@@ -175,8 +175,9 @@ fn loops(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
     for (pool, pool_places) in config.pools.iter().zip(&places.pools) {
         for (backend, place) in pool.backends.iter().zip(&pool_places.backends) {
             // Where a name leads is not known yet.
-            let Some(address) = backend.address.fixed().and_then(Address::ip) else { continue };
-            let reaches = |listening: &SocketAddr| {
+            let Some(address) = backend.address.fixed() else { continue };
+            let reaches = |listening: &Address| {
+                let (Some(listening), Some(address)) = (listening.ip(), address.ip()) else { return listening == address };
                 let everywhere = listening.ip().is_unspecified() && listening.is_ipv4() == address.is_ipv4() && address.ip().is_loopback();
                 listening.port() == address.port() && (listening.ip() == address.ip() || everywhere)
             };

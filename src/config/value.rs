@@ -217,6 +217,16 @@ pub(super) fn any_address(text: &str) -> Result<Address, Mistake> {
     Ok(Path::new(path).into())
 }
 
+/// `660`: who may do what with a file, in octal.
+pub(super) fn mode(text: &str) -> Result<u32, Mistake> {
+    let digits = text.strip_prefix('0').unwrap_or(text);
+    let plain = digits.len() == 3 && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    u32::from_str_radix(digits, 8).ok().filter(|_| plain).ok_or_else(|| {
+        Mistake::new(format!("`{}` is not the mode of a file", text.escape_debug()))
+            .help("write three octal digits: \"660\" for owner and group, \"666\" for everybody")
+    })
+}
+
 /// An address to connect to. A name belongs under another key, so that nobody takes one lookup at the start for more than it is.
 pub(super) fn backend_address(text: &str) -> Result<Address, Mistake> {
     any_address(text).map_err(|mistake| match dns_name(text) {

@@ -16,7 +16,8 @@ use super::head::{self, Framing, Limits, Resume};
 use super::relay::{Shape, Stop, To};
 use super::{tunnel, writer};
 use crate::failure::Failure;
-use crate::io::timer::Elapsed;
+use crate::io::arrears::Arrears;
+use crate::io::timer::{self, Elapsed};
 use crate::io::{Buffer, Io, Scratch, Timer, clock};
 use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Terms, Tunnel, Version};
 
@@ -219,7 +220,8 @@ impl<H: Handler> Line<H> {
             visible: 0,
             timer: Timer::new(),
             timeout: terms.body_timeout,
-            waiting: false,
+            arrears: Arrears::new(terms.body_rate, terms.body_timeout),
+            waiting: None,
             home: home.clone(),
         };
         (Body::source(Box::new(body)), home)
@@ -442,9 +444,23 @@ struct RequestBody {
     visible: usize,
     timer: Timer,
     timeout: Duration,
-    /// The deadline is set: nothing came since.
-    waiting: bool,
+    arrears: Arrears,
+    /// The deadline is set: nothing came since. What its end will mean.
+    waiting: Option<Failure>,
     home: Rc<Home>,
+}
+
+impl RequestBody {
+    /// Sets the deadline; what its end will mean.
+    fn begin_to_wait(&mut self) -> Failure {
+        let (most, failure) = match self.arrears.wait(timer::now()) {
+            Some(left) if left < self.timeout => (left, Failure::BodyTooSlow),
+            _ => (self.timeout, Failure::BodyTimeout),
+        };
+        self.timer.set(most);
+        self.waiting = Some(failure);
+        failure
+    }
 }
 
 impl Source for RequestBody {
@@ -469,14 +485,17 @@ impl Source for RequestBody {
                 Ok(Step::More { skip }) => {
                     self.buffer.consume(skip);
                     match self.buffer.poll_fill(&self.io, cx) {
-                        Poll::Ready(Ok(1..)) => self.waiting = false,
+                        Poll::Ready(Ok(n @ 1..)) => {
+                            self.waiting = None;
+                            self.arrears.pay(timer::now(), n);
+                        }
                         Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
                         Poll::Pending => {
-                            if !self.waiting {
-                                self.timer.set(self.timeout);
-                                self.waiting = true;
-                            }
-                            return self.timer.poll_elapsed(cx).map(|_| Err(Failure::BodyTimeout));
+                            let failure = match self.waiting {
+                                Some(failure) => failure,
+                                None => self.begin_to_wait(),
+                            };
+                            return self.timer.poll_elapsed(cx).map(|_| Err(failure));
                         }
                     }
                 }

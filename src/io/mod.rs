@@ -2,6 +2,7 @@
 //!
 //! Nothing here is shared between threads; a worker keeps the wheel and the clock going (`tick`).
 
+pub mod arrears;
 pub mod buffer;
 pub mod clock;
 pub mod connect;

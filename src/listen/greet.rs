@@ -12,9 +12,14 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
+use super::incoming::HERE;
+use super::introduction;
+use super::proxy_protocol::{Malformed, Origin, Relayed};
+use crate::failure::Failure;
 use crate::http1;
 use crate::io::{Io, Timer};
-use crate::message::{Conn, Handler, Welcome};
+use crate::message::crowd::Presence;
+use crate::message::{Conn, Handler, Welcome, forwarding};
 
 /// A connection as it was accepted.
 pub struct Arrival {
@@ -46,14 +51,16 @@ pub fn spawn<H: Handler + 'static>(arrival: Arrival, handler: Rc<H>, held: impl 
     let welcome = handler.welcome(arrival.listener);
     timer.set(welcome.timeout);
     if welcome.is_plain() {
-        tokio::task::spawn_local(serve(plain(arrival, timer), handler, held));
+        if let Some(presence) = admit(&arrival, &welcome, &*handler) {
+            tokio::task::spawn_local(serve(plain(arrival, timer), handler, (held, presence)));
+        }
         return;
     }
     // Boxed out here: what is moved into the task's future stays in it to the end.
-    let greeting = Box::pin(greet(arrival, welcome, timer));
+    let greeting = Box::pin(greet(arrival, welcome, timer, handler.clone()));
     tokio::task::spawn_local(async move {
-        if let Some(greeted) = greeting.await {
-            serve(greeted, handler, held).await;
+        if let Some((greeted, presence)) = greeting.await {
+            serve(greeted, handler, (held, presence)).await;
         }
     });
 }
@@ -75,16 +82,56 @@ fn plain(Arrival { stream, listener, peer, local }: Arrival, timer: Timer) -> Gr
 }
 
 /// Everything that comes before the first request. `None`: there will be none.
-async fn greet(arrival: Arrival, _welcome: Rc<Welcome>, timer: Timer) -> Option<Greeted> {
-    Some(plain(arrival, timer))
+async fn greet<H: Handler>(
+    mut arrival: Arrival,
+    welcome: Rc<Welcome>,
+    timer: Timer,
+    handler: Rc<H>,
+) -> Option<(Greeted, Option<Box<Presence>>)> {
+    if forwarding::is_trusted(arrival.peer.ip(), &welcome.proxy_protocol) {
+        introduce(&mut arrival, &timer, &*handler).await?;
+    }
+    // As early as it is known who it is: refusing is to cost less than serving.
+    let presence = admit(&arrival, &welcome, &*handler)?;
+    Some((plain(arrival, timer), presence))
+}
+
+/// A place among those of its address, where they are counted. `None`: it has all its places, and the connection is closed without a
+/// word, as an answer would cost what the limit is to save.
+fn admit<H: Handler>(arrival: &Arrival, welcome: &Welcome, handler: &H) -> Option<Option<Box<Presence>>> {
+    let Some((crowd, most)) = welcome.crowd.as_ref().filter(|_| arrival.local != HERE) else { return Some(None) };
+    let presence = crowd.join(arrival.peer.ip(), most.get());
+    if presence.is_none() {
+        handler.turn_away(arrival.listener, arrival.peer, Failure::TooManyConnections, &"");
+    }
+    presence.map(Some)
+}
+
+/// A load balancer says whose connection it is.
+async fn introduce<H: Handler>(arrival: &mut Arrival, timer: &Timer, handler: &H) -> Option<()> {
+    let (listener, peer) = (arrival.listener, arrival.peer);
+    match timer.limit_to(None, introduction::hear(&arrival.stream)).await {
+        Ok(Ok(Some(Origin::Relayed(Relayed { source, destination })))) => (arrival.peer, arrival.local) = (source, destination),
+        Ok(Ok(Some(Origin::Own))) => {}
+        Ok(Ok(None)) => return None,
+        Ok(Err(Malformed(why))) => {
+            handler.turn_away(listener, peer, Failure::ProxyHeaderMalformed, &why);
+            return None;
+        }
+        Err(_) => {
+            handler.turn_away(listener, peer, Failure::ProxyHeaderTimeout, &"");
+            return None;
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Display;
     use std::time::Instant;
 
     use super::*;
-    use crate::failure::Failure;
     use crate::message::{Answer, Body, Head, Interim, Terms};
 
     /// Nobody asks it anything.
@@ -104,6 +151,10 @@ mod tests {
         }
 
         fn refuse(&self, _: &Rc<Conn>, _: Instant, _: Failure) -> Answer {
+            unreachable!()
+        }
+
+        fn turn_away(&self, _: usize, _: SocketAddr, _: Failure, _: &dyn Display) {
             unreachable!()
         }
     }

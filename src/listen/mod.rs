@@ -1,15 +1,23 @@
-//! Sockets to listen on: one per worker and address, all on the same port.
+//! Sockets to listen on: one per worker and address, all on the same port. Unix sockets are another matter: `unix`.
 //!
 //! With SO_REUSEPORT the kernel spreads connections over the workers, and each worker accepts without a lock. The price is that a
 //! second process could bind the same port unnoticed; so the port is first bound without the option, which fails where anybody has it.
 
 pub mod greet;
+pub mod incoming;
+mod introduction;
 pub mod proxy_protocol;
+pub mod unix;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
+
+pub use unix::SocketFile;
+
+use crate::address::Address;
 
 /// Connections that wait to be accepted, per socket; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -18,8 +26,21 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 #[error("can not listen on {address}: {source}")]
 pub struct BindError {
-    pub address: SocketAddr,
+    pub address: Address,
     pub source: io::Error,
+}
+
+/// One worker's socket, nonblocking and listening.
+pub enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// An address that is listened on.
+pub struct Bound {
+    pub sockets: Vec<Socket>,
+    /// Of a Unix socket.
+    pub file: Option<SocketFile>,
 }
 
 impl BindError {
@@ -29,24 +50,35 @@ impl BindError {
     }
 }
 
-/// `count` sockets on one address, nonblocking and listening. Port 0: one free port for all of them.
-pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
-    let failed = |source| BindError { address, source };
-    let probe = socket(address, false).map_err(failed)?;
+/// `count` sockets on one address. `mode`: of a Unix socket's file.
+pub fn bind(address: &Address, mode: Option<u32>, count: usize) -> Result<Bound, BindError> {
+    let bound = match address {
+        Address::Ip(address) => {
+            bind_ip(*address, count).map(|sockets| Bound { sockets: sockets.into_iter().map(Socket::Tcp).collect(), file: None })
+        }
+        Address::Unix(path) => unix::bind(path, mode, count)
+            .map(|(sockets, file)| Bound { sockets: sockets.into_iter().map(Socket::Unix).collect(), file: Some(file) }),
+    };
+    bound.map_err(|source| BindError { address: address.clone(), source })
+}
+
+/// Port 0: one free port for all of them.
+pub fn bind_ip(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    let probe = socket(address, false)?;
     // Two sockets that only bind may share a port by SO_REUSEADDR; one that listens shares with nobody.
-    probe.listen(1).map_err(failed)?;
-    let bound = probe.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
+    probe.listen(1)?;
+    let bound = probe.local_addr()?.as_socket().unwrap_or(address);
     drop(probe);
     let listen = || -> io::Result<TcpListener> {
         let socket = socket(bound, true)?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
     };
-    (0..count).map(|_| listen().map_err(failed)).collect()
+    (0..count).map(|_| listen()).collect()
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of an earlier process may linger on the port; they must not keep a new one from starting.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -71,19 +103,19 @@ mod tests {
 
     #[test]
     fn all_sockets_share_one_port_and_a_second_owner_is_refused() {
-        let sockets = bind(loopback(), 3).expect("binds");
+        let sockets = bind_ip(loopback(), 3).expect("binds");
         let address = sockets[0].local_addr().expect("is bound");
         assert!(sockets.iter().all(|socket| socket.local_addr().is_ok_and(|other| other == address)));
-        let refused = bind(address, 1).expect_err("is taken");
+        let Err(refused) = bind(&address.into(), None, 1) else { panic!("is taken") };
         assert!(refused.is_taken(), "{refused}");
         drop(sockets);
-        bind(address, 1).expect("is free again");
+        bind_ip(address, 1).expect("is free again");
     }
 
     #[test]
     fn both_wildcards_of_one_port_live_side_by_side() {
-        let v6 = bind("[::]:0".parse().expect("is an address"), 1).expect("binds");
+        let v6 = bind_ip("[::]:0".parse().expect("is an address"), 1).expect("binds");
         let port = v6[0].local_addr().expect("is bound").port();
-        bind(SocketAddr::from(([0, 0, 0, 0], port)), 1).expect("binds beside it");
+        bind_ip(SocketAddr::from(([0, 0, 0, 0], port)), 1).expect("binds beside it");
     }
 }

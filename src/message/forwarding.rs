@@ -62,7 +62,13 @@ impl Hop {
         let mut fields = Fields::with_capacity(128, 3);
         fields.append_known(Name::XForwardedFor, peer.ip().to_canonical().to_string().as_bytes());
         fields.append_known(Name::XForwardedProto, if secure { b"https" } else { b"http" });
-        fields.append_known(Name::XForwardedPort, local.port().to_string().as_bytes());
+        // A Unix socket has no port: then it is the scheme's.
+        let port = match local.port() {
+            0 if secure => 443,
+            0 => 80,
+            port => port,
+        };
+        fields.append_known(Name::XForwardedPort, port.to_string().as_bytes());
         Hop { fields }
     }
 

@@ -3,15 +3,20 @@
 //! `http1` and `http2` call a `Handler`; `proxy` is one. Neither knows the other's types.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ipnet::IpNet;
 
 use super::body::{Body, Ending};
+use super::crowd::Crowd;
 use super::forwarding::Hop;
 use super::head::Head;
 use crate::failure::Failure;
@@ -42,6 +47,8 @@ impl Conn {
 pub struct Terms {
     pub header_timeout: Duration,
     pub body_timeout: Duration,
+    /// Bytes of a body a second, see `io::arrears`; 0: however few.
+    pub body_rate: u32,
     pub idle_timeout: Duration,
     pub write_timeout: Duration,
     pub header_bytes: usize,
@@ -57,6 +64,7 @@ impl Terms {
         Terms {
             header_timeout: soon,
             body_timeout: soon,
+            body_rate: 0,
             idle_timeout: Duration::ZERO,
             write_timeout: soon,
             header_bytes: 32 << 10,
@@ -72,12 +80,16 @@ impl Terms {
 pub struct Welcome {
     /// From accept to the end of the first request's head, whatever comes between.
     pub timeout: Duration,
+    /// Networks from which every connection begins with a PROXY header; empty: none.
+    pub proxy_protocol: Arc<[IpNet]>,
+    /// How many connections one address may have.
+    pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
 }
 
 impl Welcome {
     /// The first byte belongs to a request: there is nothing to do before it.
     pub fn is_plain(&self) -> bool {
-        true
+        self.proxy_protocol.is_empty()
     }
 }
 
@@ -95,6 +107,9 @@ pub trait Handler {
     /// A request that never became one: its head broke a rule or did not come in time. The answer closes the connection.
     /// `target` is what could be read of it.
     fn refuse(&self, conn: &Rc<Conn>, arrived: Instant, failure: Failure) -> Answer;
+
+    /// A connection is closed before it has had a request. `detail`: what the failure does not say.
+    fn turn_away(&self, listener: usize, peer: SocketAddr, failure: Failure, detail: &dyn Display);
 }
 
 pub enum Answer {

@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod body;
+pub mod crowd;
 pub mod fields;
 pub mod forwarding;
 pub mod handler;
@@ -13,6 +14,7 @@ pub mod path;
 
 pub use authority::Authority;
 pub use body::{Body, Ending, Frame, Length, Source};
+pub use crowd::Crowd;
 pub use fields::{Fields, Name, Names};
 pub use handler::{Answer, Conn, Handler, Interim, Terms, Tunnel, Welcome};
 pub use head::{Head, Method, Version};

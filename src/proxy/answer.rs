@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -120,6 +122,12 @@ impl Handler for Proxy {
         let mut exchange = Exchange::begin(None, conn.clone(), arrived, self.view().none.clone(), self.ledger.clone());
         exchange.parts().1.failed(failure);
         exchange.ride(reply::failure(failure, false))
+    }
+
+    fn turn_away(&self, listener: usize, peer: SocketAddr, failure: Failure, detail: &dyn Display) {
+        if let Some(listener) = self.view().listener(listener) {
+            listener.turned_away.count(failure, peer, detail);
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl View {
             .map(|at| match (table.listeners.get(at), before.get(at)) {
                 (Some(Some(listener)), _) => Rc::new(welcome(listener)),
                 (_, Some(before)) => before.clone(),
-                (_, None) => Rc::new(Welcome { timeout: no_terms.header_timeout }),
+                (_, None) => Rc::new(Welcome { timeout: no_terms.header_timeout, proxy_protocol: Arc::default(), crowd: None }),
             })
             .collect();
         View { table, routes, pools, none, welcomes, terms, no_terms }
@@ -123,13 +123,14 @@ impl PoolSeat {
 }
 
 fn welcome(listener: &Listener) -> Welcome {
-    Welcome { timeout: listener.timeout.header }
+    Welcome { timeout: listener.timeout.header, proxy_protocol: listener.proxy_protocol.clone(), crowd: listener.crowd.clone() }
 }
 
 fn terms(listener: &Listener, draining: bool) -> Terms {
     Terms {
         header_timeout: listener.timeout.header,
         body_timeout: listener.timeout.body,
+        body_rate: listener.limits.body_rate,
         idle_timeout: listener.timeout.idle,
         write_timeout: listener.timeout.write,
         header_bytes: listener.limits.header_bytes,

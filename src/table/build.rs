@@ -37,9 +37,9 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
         .collect();
     let mut listeners = Vec::new();
     for listener in &config.listeners {
-        let built = Arc::new(build_listener(listener, config));
+        let built = Arc::new(build_listener(listener, config, state));
         for address in &listener.addresses {
-            let at = state.seat(&listener.name, *address);
+            let at = state.seat(&listener.name, address);
             if listeners.len() <= at {
                 listeners.resize_with(at + 1, || None);
             }
@@ -150,7 +150,7 @@ fn check(backend: &Backend, health: Option<&model::Health>) {
     }
 }
 
-fn build_listener(listener: &model::Listener, config: &Config) -> Listener {
+fn build_listener(listener: &model::Listener, config: &Config, state: &State) -> Listener {
     let mine = |route: &model::Route| route.listeners.is_empty() || route.listeners.contains(&listener.name);
     let rules = config.routes.iter().enumerate().filter(|(_, route)| mine(route)).map(|(at, route)| rule(route, at)).collect();
     Listener {
@@ -159,6 +159,9 @@ fn build_listener(listener: &model::Listener, config: &Config) -> Listener {
         limits: listener.limits.clone(),
         trusted_proxies: listener.trusted_proxies.clone(),
         router: Router::build(rules),
+        proxy_protocol: listener.proxy_protocol.as_slice().into(),
+        turned_away: state.registry.turned_away(&listener.name),
+        crowd: listener.limits.connections_per_address.map(|most| (state.crowd(&listener.name), most)),
     }
 }
 

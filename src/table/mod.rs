@@ -10,6 +10,7 @@ pub mod state;
 mod sticky;
 mod token;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ pub use sticky::Sticky;
 use crate::balance::{Balancer, Set};
 use crate::config::model::{Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
 use crate::failure::Failure;
+use crate::message::Crowd;
 use crate::route::Router;
-use crate::telemetry::{PoolSeries, RouteSeries};
+use crate::telemetry::{PoolSeries, RouteSeries, TurnedAway};
 use crate::upstream::{Queue, Ward};
 
 pub struct Table {
@@ -43,6 +45,10 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// To positions in `Table::routes`.
     pub router: Router<usize>,
+    pub proxy_protocol: Arc<[IpNet]>,
+    pub turned_away: Arc<TurnedAway>,
+    /// How many connections one client address may have; `None`: as many as there are.
+    pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
 }
 
 pub struct Route {

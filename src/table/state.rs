@@ -8,13 +8,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::address::Address;
 use crate::backend::{Backend, Crew};
 use crate::config::model::DnsName;
 use crate::discovery::{Change, Found, Key, News, Resolution};
+use crate::message::Crowd;
 use crate::telemetry::Registry;
 use crate::upstream::{Queue, Rounds};
 
@@ -36,6 +36,8 @@ struct Inner {
     queues: Known<String, Queue>,
     rounds: Known<String, Rounds>,
     seats: Vec<Seat>,
+    /// By listener.
+    crowds: Known<String, Crowd>,
     names: HashMap<Key, Resolution>,
 }
 
@@ -45,7 +47,7 @@ struct Known<K, T>(HashMap<K, Weak<T>>);
 #[derive(PartialEq, Eq)]
 struct Seat {
     listener: Option<String>,
-    address: SocketAddr,
+    address: Address,
 }
 
 impl State {
@@ -116,10 +118,16 @@ impl State {
         names.extend(keys.into_iter().filter(|key| !names.contains_key(key)).map(|key| (key, Resolution::default())).collect::<Vec<_>>());
     }
 
+    /// Who is connected to this listener, where that is counted by address.
+    pub fn crowd(&self, listener: &str) -> Arc<Crowd> {
+        self.inner().crowds.find(listener.to_owned(), Crowd::default)
+    }
+
     /// The number of an address that a listener has, the same for as long as the process runs and whichever listener has it: so
     /// connections follow an address to a listener of another name. Port 0 is another port each time, and so belongs to its name.
-    pub fn seat(&self, listener: &str, address: SocketAddr) -> usize {
-        let seat = Seat { listener: (address.port() == 0).then(|| listener.to_owned()), address };
+    pub fn seat(&self, listener: &str, address: &Address) -> usize {
+        let own = address.ip().is_some_and(|address| address.port() == 0);
+        let seat = Seat { listener: own.then(|| listener.to_owned()), address: address.clone() };
         let mut inner = self.inner();
         match inner.seats.iter().position(|known| *known == seat) {
             Some(at) => at,

@@ -10,12 +10,15 @@ mod histogram;
 mod process;
 mod registry;
 mod text;
+mod turned_away;
 
 pub mod access;
 pub mod log;
 pub mod record;
+pub mod regime;
 
 pub use access::{AccessLog, Lines};
 pub use record::Record;
 pub use registry::{BackendSample, NameSample, PoolSample, ProbeSample, Registry};
 pub use series::{LogSeries, Outcome, PoolLocal, PoolSeries, RouteLocal, RouteSeries, WorkerLocal, WorkerSeries};
+pub use turned_away::TurnedAway;

@@ -70,6 +70,7 @@ metrics! {
     WORKER_CONNECTIONS = Gauge "tidegate_worker_connections", "Client connections open, by worker.";
     ACCEPTED = Counter "tidegate_connections_accepted_total", "Client connections accepted, by worker.";
     HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";
+    TURNED_AWAY = Counter "tidegate_connections_turned_away_total", "Client connections closed before they had a request, by listener and reason. A reason appears with its first connection.";
 
     RELOADS = Counter "tidegate_config_reloads_total", "Reloads of the configuration, by result. The first load at start is not one.";
     LAST_RELOAD_OK = Gauge "tidegate_config_last_reload_successful", "1: the file as it was last read is in force; 0: it was refused, and an older one is in force.";

@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::names::{self, Kind, Metric};
 use super::series::{LogSeries, PoolSeries, RouteSeries, WorkerSeries};
+use super::turned_away::TurnedAway;
 use super::{process, text};
 use crate::address::Address;
 
@@ -108,6 +109,7 @@ pub struct Registry {
     routes: Named<RouteSeries>,
     pools: Named<PoolSeries>,
     workers: Named<WorkerSeries>,
+    turned_away: Named<TurnedAway>,
     access_log: Arc<LogSeries>,
     log_dropped: Counter,
     log_lost: Counter,
@@ -135,6 +137,7 @@ impl Registry {
             routes: Named::default(),
             pools: Named::default(),
             workers: Named::default(),
+            turned_away: Named::default(),
             access_log: Arc::default(),
             log_dropped: exporter.counter(names::LOG_DROPPED, &[]),
             log_lost: exporter.counter(names::LOG_LOST, &[]),
@@ -154,6 +157,11 @@ impl Registry {
 
     pub fn pool(&self, name: &str) -> Arc<PoolSeries> {
         find(&self.pools, name, || PoolSeries::new(name, &self.exporter))
+    }
+
+    /// Connections that the listener of this name turns away.
+    pub fn turned_away(&self, listener: &str) -> Arc<TurnedAway> {
+        find(&self.turned_away, listener, || TurnedAway::new(listener, &self.exporter))
     }
 
     pub fn worker(&self, index: usize) -> Arc<WorkerSeries> {
@@ -188,6 +196,7 @@ impl Registry {
     /// Once a second, from a timer of the main thread.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
+        lock(&self.turned_away).values().for_each(|listener| listener.look_back());
     }
 
     /// The metrics page, in the Prometheus text format 0.0.4. It shows what workers have flushed.

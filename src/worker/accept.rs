@@ -4,7 +4,7 @@
 //! loaded one passes a new connection on before it has read a byte of it.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +18,8 @@ use tracing::{error, warn};
 
 use super::quota::Place;
 use super::{Desk, Listening, Order, Worker};
+use crate::listen::Socket;
+use crate::listen::incoming::Incoming;
 
 /// How long accepting rests where it can not go on: out of descriptors, or at the listener's limit.
 const REST: Duration = Duration::from_millis(50);
@@ -63,18 +65,14 @@ pub struct Passed {
 /// Accepts until it is dropped; then takes what still waits in the socket's queue, and closes it.
 pub struct Acceptor {
     pub listening: Arc<Listening>,
-    pub socket: Rc<tokio::net::TcpListener>,
+    pub socket: Rc<Incoming>,
     _stop: oneshot::Sender<()>,
 }
 
 impl Acceptor {
     /// With the task that does its work.
-    pub fn new(
-        worker: &Rc<Worker>,
-        listening: Arc<Listening>,
-        socket: TcpListener,
-    ) -> Option<(Acceptor, impl Future<Output = ()> + 'static)> {
-        let socket = match tokio::net::TcpListener::from_std(socket) {
+    pub fn new(worker: &Rc<Worker>, listening: Arc<Listening>, socket: Socket) -> Option<(Acceptor, impl Future<Output = ()> + 'static)> {
+        let socket = match Incoming::of(socket) {
             Ok(socket) => Rc::new(socket),
             Err(error) => {
                 error!(listener = %listening.owner().name, %error, "a worker can not listen");
@@ -102,7 +100,7 @@ enum Next {
 }
 
 /// The place is taken before the connection, so that the limit holds to the letter.
-fn poll_next(listening: &Listening, socket: &tokio::net::TcpListener, cx: &mut Context<'_>) -> Poll<Next> {
+fn poll_next(listening: &Listening, socket: &Incoming, cx: &mut Context<'_>) -> Poll<Next> {
     let Some(place) = listening.owner().quota.take() else { return Poll::Ready(Next::Full) };
     socket.poll_accept(cx).map(|accepted| match accepted {
         Ok((stream, peer)) => Next::Came(stream, peer, place),
@@ -111,12 +109,7 @@ fn poll_next(listening: &Listening, socket: &tokio::net::TcpListener, cx: &mut C
     })
 }
 
-async fn accept_all(
-    worker: Rc<Worker>,
-    listening: Arc<Listening>,
-    socket: Rc<tokio::net::TcpListener>,
-    mut stopped: oneshot::Receiver<()>,
-) {
+async fn accept_all(worker: Rc<Worker>, listening: Arc<Listening>, socket: Rc<Incoming>, mut stopped: oneshot::Receiver<()>) {
     // Accepting has rested, and what comes now had waited in the kernel's queue.
     let mut late = false;
     loop {
@@ -133,8 +126,8 @@ async fn accept_all(
         match next {
             Next::Came(stream, peer, place) => {
                 if late {
-                    listening.owner().quota.full.kept_waiting();
-                    listening.short.kept_waiting();
+                    listening.owner().quota.full.count_one();
+                    listening.short.count_one();
                 }
                 seat(&worker, &listening, stream, peer, place);
                 continue;
@@ -163,7 +156,7 @@ async fn accept_all(
 
 /// Takes what waits in the queue of a socket that is to be closed: the close would reset those clients, who had connected and may
 /// have sent a request.
-pub async fn empty(worker: &Rc<Worker>, listening: &Arc<Listening>, socket: &tokio::net::TcpListener) {
+pub async fn empty(worker: &Rc<Worker>, listening: &Arc<Listening>, socket: &Incoming) {
     // Unconstrained, for otherwise the runtime says that there is nothing after a hundred of them.
     let next = || tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))));
     // It knows of what has come since it last asked the kernel only when it has asked again, which it does between tasks.

@@ -8,11 +8,10 @@
 
 mod accept;
 mod quota;
-mod regime;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,15 +26,18 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use crate::address::Address;
 use crate::io::timer;
+use crate::listen::Socket;
 use crate::listen::greet::{self, Arrival};
+use crate::listen::incoming::HERE;
 use crate::proxy::Proxy;
 use crate::proxy::record::Ledger;
 use crate::table::{Current, State};
+use crate::telemetry::regime::Regime;
 use crate::telemetry::{AccessLog, WorkerLocal};
 use accept::{Acceptor, Held, Passed};
 pub use quota::Quota;
-use regime::Regime;
 
 /// How often a worker closes old idle connections and lets its counters out.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -52,7 +54,7 @@ pub struct Setup {
 pub struct Listening {
     /// Its number in the registry of addresses.
     pub number: usize,
-    pub address: SocketAddr,
+    pub address: Address,
     owner: Mutex<Owner>,
     /// Being out of descriptors.
     short: Regime,
@@ -66,7 +68,7 @@ pub struct Owner {
 }
 
 impl Listening {
-    pub fn new(number: usize, address: SocketAddr, owner: Owner) -> Listening {
+    pub fn new(number: usize, address: Address, owner: Owner) -> Listening {
         Listening { number, address, owner: Mutex::new(owner), short: Regime::default() }
     }
 
@@ -84,10 +86,10 @@ impl Listening {
     pub fn look_back(&self) {
         let (now, owner) = (Instant::now(), self.owner());
         if let Some(past) = owner.quota.full.take_over(now) {
-            warn!(listener = %owner.name, lasted = ?past.lasted, waited = past.waited, "the listener has room again");
+            warn!(listener = %owner.name, lasted = ?past.lasted, waited = past.count, "the listener has room again");
         }
         if let Some(past) = self.short.take_over(now) {
-            warn!(listener = %owner.name, lasted = ?past.lasted, waited = past.waited, "accepting pauses no more");
+            warn!(listener = %owner.name, lasted = ?past.lasted, waited = past.count, "accepting pauses no more");
         }
     }
 }
@@ -95,7 +97,7 @@ impl Listening {
 enum Order {
     /// A connection that another worker accepted.
     Adopt(Passed),
-    Listen(Arc<Listening>, TcpListener),
+    Listen(Arc<Listening>, Socket),
     /// Accept what waits, then close. Connections of a listener that is gone close when they have no request; they are woken to see it.
     Close(Arc<Listening>),
     /// Answers are their connections' last from now on; nothing new is accepted. Idle connections close.
@@ -157,7 +159,7 @@ impl Workers {
     }
 
     /// One socket for each worker.
-    pub fn listen(&self, listening: &Arc<Listening>, sockets: Vec<TcpListener>) {
+    pub fn listen(&self, listening: &Arc<Listening>, sockets: Vec<Socket>) {
         debug_assert_eq!(sockets.len(), self.desks.len());
         for (desk, socket) in self.desks.iter().zip(sockets) {
             // A worker that has ended lets go of its socket, and the kernel gives its share to the others.
@@ -302,8 +304,12 @@ impl Worker {
 
     /// The runtime owns the task: it ends with the connection, or with the worker.
     fn serve(&self, stream: TcpStream, peer: SocketAddr, held: Held) {
+        let local = match held.listening().address {
+            Address::Ip(_) => stream.local_addr(),
+            Address::Unix(_) => Ok(HERE),
+        };
         // Fails only on a socket that is gone already.
-        let Ok(local) = stream.local_addr() else { return };
+        let Ok(local) = local else { return };
         let arrival = Arrival { stream, listener: held.listening().number, peer, local };
         greet::spawn(arrival, self.handler.clone(), Served::begin(self.local.clone(), held));
     }

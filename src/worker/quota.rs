@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::regime::Regime;
+use crate::telemetry::regime::Regime;
 
 pub struct Quota {
     open: AtomicUsize,

@@ -15,12 +15,12 @@ fn serving(count: usize) -> (Workers, Arc<Listening>, Setup) {
     let current = Arc::new(Current::new(table::build(&config, &state, None)));
     let setup = Setup { current, state: state.clone(), access };
     let workers = Workers::start(count, &setup).expect("workers");
-    let address = config.listeners[0].addresses[0];
-    let sockets = listen::bind(address, count).expect("sockets");
+    let address = &config.listeners[0].addresses[0];
+    let sockets = listen::bind_ip(address.ip().expect("no path"), count).expect("sockets");
     let bound = sockets[0].local_addr().expect("an address");
     let owner = Owner { name: "web".into(), quota: Arc::new(Quota::new(1000)) };
-    let listening = Arc::new(Listening::new(state.seat("web", address), bound, owner));
-    workers.listen(&listening, sockets);
+    let listening = Arc::new(Listening::new(state.seat("web", address), bound.into(), owner));
+    workers.listen(&listening, sockets.into_iter().map(Socket::Tcp).collect());
     (workers, listening, setup)
 }
 
@@ -51,7 +51,7 @@ fn what_waits_at_a_worker_that_panics_is_served_by_the_others_and_nothing_more_c
     // It does nothing more, while the kernel goes on giving it its part.
     let (hold, held) = sync_channel(1);
     assert!(workers.desks[0].order(Order::Panic(held)).is_ok());
-    let clients: Vec<_> = (0..60).map(|_| asked(listening.address)).collect();
+    let clients: Vec<_> = (0..60).map(|_| asked(listening.address.ip().expect("no path"))).collect();
     // And others had passed it something.
     let beside = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
     let passed: Vec<_> = (0..3).map(|_| asked(beside.local_addr().expect("an address"))).collect();
@@ -68,7 +68,7 @@ fn what_waits_at_a_worker_that_panics_is_served_by_the_others_and_nothing_more_c
     until("all to see it", || workers.standings().iter().map(|worker| worker.up).eq([false, true, true]));
     assert!(setup.state.registry.render(&[], &[]).contains("tidegate_worker_up{worker=\"0\"} 0"));
     for _ in 0..60 {
-        assert!(answer(asked(listening.address)).ends_with("here"));
+        assert!(answer(asked(listening.address.ip().expect("no path"))).ends_with("here"));
     }
     until("all connections to be over", || workers.standings().iter().all(|worker| worker.connections == 0));
     workers.end();

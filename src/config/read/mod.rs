@@ -88,7 +88,7 @@ fn server(section: &Section<'_>) -> Server {
 
 fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
     let place = format!("listen.{}", name.value);
-    let addresses = section.many("address", value::address);
+    let addresses = section.many("address", value::any_address);
     if section.key_span("address").is_none() {
         let problem = Problem::error(name.span.clone(), format!("listener `{}` has no `address`", name.value));
         section.note(problem.help("write where it listens: `address = \"0.0.0.0:8080\"`"));
@@ -98,8 +98,18 @@ fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
     let limits = section.table("limits", &place);
     let listener = Listener {
         name: name.value,
+        socket_mode: socket_mode(&section, &addresses),
         addresses,
-        trusted_proxies: trusted_proxies(&section),
+        trusted_proxies: networks(
+            &section,
+            "trusted_proxies",
+            "any client can then claim any address with X-Forwarded-For; name the networks of your proxies",
+        ),
+        proxy_protocol: networks(
+            &section,
+            "proxy_protocol",
+            "whoever reaches the listener can then claim any address; name the networks of your load balancers",
+        ),
         timeout: ListenTimeouts {
             header: timeout.duration("header"),
             body: timeout.duration("body"),
@@ -111,18 +121,31 @@ fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
             headers: limits.number("headers").value as usize,
             body: limits.size_or_unlimited("body"),
             connections: limits.number("connections").value as usize,
+            // The table of keys bounds both.
+            connections_per_address: NonZeroU32::new(limits.number("connections_per_address").value as u32),
+            body_rate: limits.size("body_rate") as u32,
         },
     };
     (listener, ListenerPlaces { name: name.span, addresses: address_places })
 }
 
-fn trusted_proxies(section: &Section<'_>) -> Vec<ipnet::IpNet> {
-    let networks = section.many("trusted_proxies", value::network);
+fn socket_mode(section: &Section<'_>, addresses: &[Address]) -> Option<u32> {
+    let mode = section.parsed("socket_mode", value::mode)?;
+    if addresses.iter().all(|address| address.ip().is_some()) {
+        let problem = Problem::warning(mode.span, "`socket_mode` has no effect: no `address` is a Unix socket");
+        section.note(problem.help("take it out, or listen on one: `address = \"unix:/run/tidegate.sock\"`"));
+    }
+    Some(mode.value)
+}
+
+/// Networks that are believed; `danger`: what it means to believe everybody.
+fn networks(section: &Section<'_>, name: &str, danger: &str) -> Vec<ipnet::IpNet> {
+    let networks = section.many(name, value::network);
     for network in &networks {
         let (net, meant) = (network.value, network.value.trunc());
         if net.prefix_len() == 0 {
             let problem = Problem::warning(network.span.clone(), format!("`{net}` trusts everybody"));
-            section.note(problem.help("any client can then claim any address with X-Forwarded-For; name the networks of your proxies"));
+            section.note(problem.help(danger));
         } else if net != meant {
             let problem = Problem::warning(network.span.clone(), format!("`{net}` has bits beyond its {}", net.prefix_len()));
             section.note(problem.help(format!("it is read as \"{meant}\"")));

@@ -179,7 +179,7 @@ proxy_protocol = "x"
         &[
             r#"5:1: `tls` is not supported yet (take it out)"#,
             r#"6:1: `http2` is not supported yet (take it out)"#,
-            r#"7:1: `proxy_protocol` is not supported yet (take it out)"#,
+            r#"7:18: `x` is not a network (write an address and the bits that count, such as "10.0.0.0/8")"#,
         ],
     ),
     (

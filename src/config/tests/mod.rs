@@ -35,9 +35,18 @@ fn eight_lines_work_and_the_rest_has_defaults() {
     let listener = Listener {
         name: "web".into(),
         addresses: vec!["0.0.0.0:8080".parse().unwrap()],
+        socket_mode: None,
         trusted_proxies: vec![],
+        proxy_protocol: vec![],
         timeout: ListenTimeouts { header: seconds(10), body: seconds(30), idle: seconds(75), write: seconds(30) },
-        limits: ListenLimits { header_bytes: 32 << 10, headers: 100, body: Some(256 << 20), connections: 10_000 },
+        limits: ListenLimits {
+            header_bytes: 32 << 10,
+            headers: 100,
+            body: Some(256 << 20),
+            connections: 10_000,
+            connections_per_address: None,
+            body_rate: 240,
+        },
     };
     assert_eq!(config.listeners, [listener]);
     let backend = |address: &str| BackendSpec {

@@ -51,6 +51,10 @@ impl Handler for Chatty {
     fn refuse(&self, _: &Rc<Conn>, _: Instant, _: Failure) -> Answer {
         unreachable!("the request is in order")
     }
+
+    fn turn_away(&self, _: usize, _: SocketAddr, _: Failure, _: &dyn std::fmt::Display) {
+        unreachable!("nobody greets here")
+    }
 }
 
 #[tokio::test]

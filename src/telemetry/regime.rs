@@ -12,15 +12,15 @@ pub struct Regime(Mutex<Option<Spell>>);
 struct Spell {
     began: Instant,
     last: Instant,
-    waited: u64,
+    count: u64,
 }
 
 /// How it was.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Summary {
     pub lasted: Duration,
-    /// Connections that it kept waiting.
-    pub waited: u64,
+    /// Those that it has happened to.
+    pub count: u64,
 }
 
 impl Regime {
@@ -28,21 +28,21 @@ impl Regime {
     pub fn holds(&self, now: Instant) -> bool {
         let mut spell = self.spell();
         let news = spell.is_none();
-        spell.get_or_insert(Spell { began: now, last: now, waited: 0 }).last = now;
+        spell.get_or_insert(Spell { began: now, last: now, count: 0 }).last = now;
         news
     }
 
-    /// A connection comes late because of it.
-    pub fn kept_waiting(&self) {
+    /// One more that it has happened to.
+    pub fn count_one(&self) {
         if let Some(spell) = &mut *self.spell() {
-            spell.waited += 1;
+            spell.count += 1;
         }
     }
 
     /// What it was, once, when it is over.
     pub fn take_over(&self, now: Instant) -> Option<Summary> {
         let ended = self.spell().take_if(|spell| now.duration_since(spell.last) >= QUIET)?;
-        Some(Summary { lasted: ended.last - ended.began, waited: ended.waited })
+        Some(Summary { lasted: ended.last - ended.began, count: ended.count })
     }
 
     // Numbers only: nothing in here can be left half-done by a panic.
@@ -64,10 +64,10 @@ mod tests {
         assert!(regime.holds(at(0)));
         for second in 1..=30 {
             assert!(!regime.holds(at(second)), "second {second}");
-            regime.kept_waiting();
+            regime.count_one();
             assert_eq!(regime.take_over(at(second) + QUIET / 2), None);
         }
-        assert_eq!(regime.take_over(at(30) + QUIET), Some(Summary { lasted: Duration::from_secs(30), waited: 30 }));
+        assert_eq!(regime.take_over(at(30) + QUIET), Some(Summary { lasted: Duration::from_secs(30), count: 30 }));
         assert_eq!(regime.take_over(at(60)), None, "once");
         assert!(regime.holds(at(60)), "and then it may begin again");
     }
