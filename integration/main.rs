@@ -24,6 +24,7 @@ mod lifecycle;
 mod observability;
 mod overload;
 mod peers;
+mod proxy_protocol;
 mod reload;
 mod responses;
 mod retries;

@@ -87,6 +87,11 @@ impl Wire {
         self.stream.set_write_timeout(Some(limit)).expect("a write timeout");
     }
 
+    /// The port on this side.
+    pub fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("a local address").port()
+    }
+
     /// A second hold of the same connection, for a thread that writes while this one reads.
     pub fn writer(&self) -> Wire {
         Wire::of(self.stream.try_clone().expect("a clone of the socket"))

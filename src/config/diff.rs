@@ -187,8 +187,22 @@ fn listener(listener: &Listener) -> Thing {
 }
 
 fn pool(pool: &Pool) -> Thing {
-    let Pool { name, algorithm, hash, slow_start, backends, sticky, timeout, idle_connections, retry, queue, health, eject, when_all_down } =
-        pool;
+    let Pool {
+        name,
+        algorithm,
+        hash,
+        slow_start,
+        backends,
+        sticky,
+        timeout,
+        idle_connections,
+        retry,
+        queue,
+        health,
+        eject,
+        when_all_down,
+        send_proxy_protocol,
+    } = pool;
     let Hashing { on: hash_on, bound } = hash;
     let PoolTimeouts { connect, first_byte, stall, tunnel, idle, total } = timeout;
     let Retry { tries, on, budget_percent, try_timeout, backoff } = retry;
@@ -212,6 +226,7 @@ fn pool(pool: &Pool) -> Thing {
         ("retry.backoff", time(*backoff)),
         ("queue", queue.map_or("none".to_owned(), |Queue { max, wait }| format!("max {max}, wait {}", time(wait)))),
         ("when_all_down", when_all_down.as_str().to_owned()),
+        ("send_proxy_protocol", send_proxy_protocol.map_or("none".to_owned(), |version| version.as_str().to_owned())),
     ];
     let mut thing = thing(format!("pool {name}"), keys);
     thing.keys.extend(self::sticky(sticky.as_ref()));
@@ -239,7 +254,8 @@ fn sticky(sticky: Option<&Sticky>) -> [Key; 2] {
 }
 
 fn health(health: &Health) -> Vec<Key> {
-    let Health { probe, every, timeout, rise, fall, start } = health;
+    // The header is told of with the pool's own keys.
+    let Health { probe, every, timeout, rise, fall, start, send_proxy_protocol: _ } = health;
     let mut keys = vec![
         Key::shown("health.every", time(*every)),
         Key::shown("health.timeout", time(*timeout)),

@@ -225,6 +225,11 @@ impl<'a> Section<'a> {
         self.parsed_or_default(name, |text| of(text).ok_or_else(|| no_word(name, &self.key(name).kind, text)))
     }
 
+    /// The same for a key without a default; `None`: it is absent or wrong.
+    pub fn word_if_any<T>(&self, name: &str, of: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.parsed(name, |text| of(text).ok_or_else(|| no_word(name, &self.key(name).kind, text))).map(|written| written.value)
+    }
+
     /// One or several of a closed set; those that are none are left out.
     pub fn words<T>(&self, name: &str, of: impl Fn(&str) -> Option<T>) -> Vec<Written<T>> {
         let Kind::Many(each) = self.key(name).kind else { panic!("`{name}` is not a list") };

@@ -4,7 +4,7 @@
 //! A key that is promised but not built yet stands here too, as `Kind::Later`: it is refused by name. Accepting and ignoring it
 //! would tell somebody that a health check runs which does not.
 
-use super::model::{AccessFormat, Algorithm, Level, Reason, Start, WhenAllDown};
+use super::model::{AccessFormat, Algorithm, Level, ProxyVersion, Reason, Start, WhenAllDown};
 
 /// One key of one table.
 #[derive(Debug, Clone, Copy)]
@@ -310,6 +310,13 @@ const POOL: &[Key] = &[
         "\"fail\"",
     )
     .or("fail_open"),
+    key(
+        "send_proxy_protocol",
+        Kind::Word { words: ProxyVersion::WORDS, later: &[] },
+        "Each connection to a backend begins with a PROXY header of this version, which says whose it is: so it carries the requests of one \
+         client connection only. Probes say that they are our own. Left out: no header.",
+        "\"v2\"",
+    ),
     later("tls", "TLS to the backends."),
     key(
         "retry",

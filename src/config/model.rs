@@ -129,6 +129,8 @@ pub struct Pool {
     /// `None`: turned off.
     pub eject: Option<Eject>,
     pub when_all_down: WhenAllDown,
+    /// Connections to its backends begin with a header of this version; `None`: with the first request.
+    pub send_proxy_protocol: Option<ProxyVersion>,
 }
 
 /// How the backends of a pool are checked.
@@ -143,6 +145,8 @@ pub struct Health {
     /// At least 1.
     pub fall: u32,
     pub start: Start,
+    /// Of the pool: its backends expect a header from probes too.
+    pub send_proxy_protocol: Option<ProxyVersion>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +201,14 @@ pub struct Faults {
     pub timeout: bool,
     pub malformed: bool,
     pub statuses: Vec<Statuses>,
+}
+
+words! {
+    /// Of the PROXY protocol: a line of text, or a binary header.
+    ProxyVersion {
+        V1 = "v1",
+        V2 = "v2",
+    }
 }
 
 words! {

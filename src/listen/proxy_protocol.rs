@@ -10,6 +10,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+pub use crate::config::model::ProxyVersion as Version;
+
 /// What the header says of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -196,13 +198,6 @@ fn crc32c(parts: &[&[u8]]) -> u32 {
 }
 
 // ---- for backends
-
-/// Which of the two is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    V1,
-    V2,
-}
 
 /// Appends a header that says this.
 pub fn write(version: Version, origin: Origin, to: &mut Vec<u8>) {

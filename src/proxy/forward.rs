@@ -24,6 +24,7 @@ use crate::config::model::Queue as QueueLimits;
 use crate::failure::{Blame, Failure};
 use crate::http1::client::{self, Connection};
 use crate::io::{Timer, timer};
+use crate::listen::proxy_protocol::{self, Origin, Relayed};
 use crate::message::{Answer, Body, Fields, Head, Interim, Name, Tunnel, forwarding};
 use crate::table::Timeouts;
 use crate::telemetry::Outcome;
@@ -187,10 +188,16 @@ impl Forward<'_> {
             breaker::take(&pool.set, &*pool.balancer, &mut Hint { tried, key: self.key, now, random })
         };
         match taken {
-            Taken::Slot(index) => Ok(Lease::over(self.pool.seats[index].clone())),
+            Taken::Slot(index) => Ok(Lease::over(self.pool.seats[index].clone()).owned_by(self.owner())),
             Taken::Full => Err(Failure::BackendsFull),
             Taken::Nobody => Err(pool.nobody),
         }
+    }
+
+    /// Whose the connection to the backend is to be, where that is said to it.
+    fn owner(&self) -> Option<Relayed> {
+        let conn = &self.story.conn;
+        self.pool.pool.send_proxy_protocol.map(|_| Relayed { source: conn.peer, destination: conn.local })
     }
 
     /// The backend of the request's session, with a slot of it; once, for where it fails the session the algorithm decides. It does too
@@ -236,7 +243,8 @@ impl Forward<'_> {
         self.pool.tally.local.waited(self.story.dequeued());
         let backend = waited.map_err(|_| Failure::QueueTimeout)??;
         let seat = seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &backend)).cloned();
-        Ok(Lease::over(seat.unwrap_or_else(|| Rc::new(Seat::passing(backend, queue.clone(), self.pool.pool.ward.clone())))))
+        let seat = seat.unwrap_or_else(|| Rc::new(Seat::passing(backend, queue.clone(), self.pool.pool.ward.clone())));
+        Ok(Lease::over(seat).owned_by(self.owner()))
     }
 
     /// Whether there is to be another attempt, as far as this one's end decides it.
@@ -299,7 +307,7 @@ impl Forward<'_> {
         let repeatable = || self.head.method().is_idempotent() && self.content.is_whole();
         let most = self.pool.pool.retry.try_timeout.filter(|_| repeatable()).map(|most| (deadline(most), self.content.watch()));
         let ended = {
-            let exchange = pin!(self.exchange(seat));
+            let exchange = pin!(self.exchange(lease));
             match &most {
                 None => exchange.await,
                 Some((timer, is_whole)) => within(timer, exchange, || is_whole().then_some(Lost::sent(Failure::TryTimeout))).await,
@@ -324,10 +332,10 @@ impl Forward<'_> {
     }
 
     /// On a kept connection where there is one, else on a new one; and once more on a new one if the kept one was dead.
-    async fn exchange(&mut self, seat: &Rc<Seat>) -> Result<Answered, Lost> {
+    async fn exchange(&mut self, lease: &Lease) -> Result<Answered, Lost> {
         let rested = (!self.head.method().is_idempotent()).then_some(RESTED_MAX);
         loop {
-            let kept = if self.seen.stale { None } else { seat.checkout(rested) };
+            let kept = if self.seen.stale { None } else { lease.seat().checkout(rested, lease.owner()) };
             let is_kept = kept.is_some();
             self.seen.kept = is_kept;
             let connection = match kept {
@@ -336,7 +344,7 @@ impl Forward<'_> {
                     self.pool.tally.local.reused();
                     connection
                 }
-                None => self.connect(seat).await?,
+                None => self.connect(lease).await?,
             };
             match self.exchange_on(connection).await {
                 Err(lost) if is_kept && lost.is_stale() && self.may_go_again(lost) => {
@@ -350,9 +358,13 @@ impl Forward<'_> {
         }
     }
 
-    async fn connect(&mut self, seat: &Seat) -> Result<Box<Connection>, Lost> {
+    async fn connect(&mut self, lease: &Lease) -> Result<Box<Connection>, Lost> {
         let began = Instant::now();
-        let connected = upstream::connect(&seat.backend.address, self.timeouts.connect).await;
+        let mut introduction = Vec::new();
+        if let (Some(version), Some(owner)) = (self.pool.pool.send_proxy_protocol, lease.owner()) {
+            proxy_protocol::write(version, Origin::Relayed(*owner), &mut introduction);
+        }
+        let connected = upstream::connect(&lease.seat().backend.address, &introduction, self.timeouts.connect).await;
         let connection = connected.map_err(|failure| Lost { failure, untouched: true, begun: false })?;
         let took = began.elapsed();
         self.pool.tally.local.connected(took);

@@ -99,6 +99,7 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
         queue,
         health: pool.health.clone().map(Arc::new),
         ward: Arc::new(ward),
+        send_proxy_protocol: pool.send_proxy_protocol,
         series: state.registry.pool(&pool.name),
     }
 }

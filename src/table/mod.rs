@@ -22,7 +22,9 @@ pub use state::State;
 pub use sticky::Sticky;
 
 use crate::balance::{Balancer, Set};
-use crate::config::model::{Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, Queue as QueueLimits, Retry};
+use crate::config::model::{
+    Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, ProxyVersion, Queue as QueueLimits, Retry,
+};
 use crate::failure::Failure;
 use crate::message::Crowd;
 use crate::route::Router;
@@ -111,5 +113,7 @@ pub struct Pool {
     /// How the backends are probed; `None`: not at all.
     pub health: Option<Arc<Health>>,
     pub ward: Arc<Ward>,
+    /// Connections begin with a header that says whose they are; `None`: with the first request.
+    pub send_proxy_protocol: Option<ProxyVersion>,
     pub series: Arc<PoolSeries>,
 }

@@ -9,10 +9,15 @@ use crate::failure::Failure;
 use crate::http1::client::Connection;
 use crate::io::{self, Io, Timer};
 
-/// Connects. Cancel safe: a dropped call closes the socket.
-pub async fn connect(address: &Address, timeout: Duration) -> Result<Box<Connection>, Failure> {
-    match Timer::new().limit(timeout, io::connect(address)).await {
-        Ok(Ok(stream)) => Ok(Connection::new(Io::tcp(stream))),
+/// Connects. Cancel safe: a dropped call closes the socket. `introduction`: goes out before anything else; may be empty.
+pub async fn connect(address: &Address, introduction: &[u8], timeout: Duration) -> Result<Box<Connection>, Failure> {
+    let connected = async {
+        let io = Io::tcp(io::connect(address).await?);
+        io.write_all(introduction).await?;
+        Ok(io)
+    };
+    match Timer::new().limit(timeout, connected).await {
+        Ok(Ok(io)) => Ok(Connection::new(io)),
         Ok(Err(error)) => Err(judge(&error)),
         Err(_) => Err(Failure::ConnectTimeout),
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Seat;
 use crate::failure::Failure;
 use crate::http1::client::{Connection, Home};
+use crate::listen::proxy_protocol::Relayed;
 
 /// One request in flight to a backend, from before the connect to the last byte of the answer. Dropping it at any time gives the
 /// slot back: a client may leave at every await. What is dropped without a word says nothing about the backend.
@@ -21,13 +22,25 @@ pub struct Lease {
     trial: Cell<bool>,
     /// It was answered, and the answer's status is no error.
     good: Cell<bool>,
+    /// Whose connection it takes; `None`: anybody's.
+    owner: Option<Box<Relayed>>,
 }
 
 impl Lease {
     /// Over a slot of the seat's backend that was taken already. Where the slot is its trial, the lease is.
     pub fn over(seat: Rc<Seat>) -> Lease {
         let trial = Cell::new(seat.backend.begins_trial());
-        Lease { seat, keep_most: Cell::new(None), trial, good: Cell::new(false) }
+        Lease { seat, keep_most: Cell::new(None), trial, good: Cell::new(false), owner: None }
+    }
+
+    /// Its connection is to be this client's alone, and to begin with a header that says so.
+    pub fn owned_by(mut self, owner: Option<Relayed>) -> Lease {
+        self.owner = owner.map(Box::new);
+        self
+    }
+
+    pub fn owner(&self) -> Option<&Relayed> {
+        self.owner.as_deref()
     }
 
     pub fn seat(&self) -> &Rc<Seat> {
@@ -60,8 +73,9 @@ impl Home for Lease {
         }
     }
 
-    fn take_back(self, connection: Box<Connection>) {
-        self.seat.take_back(connection, self.keep_most.get());
+    fn take_back(mut self, connection: Box<Connection>) {
+        let owner = self.owner.take();
+        self.seat.take_back(connection, self.keep_most.get(), owner);
     }
 }
 

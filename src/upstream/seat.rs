@@ -1,5 +1,8 @@
 //! One worker's side of a backend: the connections that wait for a request.
 //!
+//! A connection that began with a PROXY header belongs to the client connection that the header named: only requests from there may
+//! have it. Their bytes would else be taken for somebody else's by a backend that believes the header, as it should.
+//!
 //! Newest first: the warmest connection serves next, and in quiet times the oldest ones run out of time by themselves. A connection
 //! is looked at before it is lent, which costs no system call as long as nothing has come on it; one that its backend has closed
 //! is found then, or by the sweep.
@@ -12,6 +15,7 @@ use super::{Queue, Ward};
 use crate::backend::Backend;
 use crate::http1::client::Connection;
 use crate::io::timer;
+use crate::listen::proxy_protocol::Relayed;
 
 /// Connections that became idle together are not closed together: each next one has a step less of its time, up to a tenth.
 const JITTER_STEPS: u32 = 11;
@@ -33,6 +37,8 @@ pub struct Seat {
 
 struct Idle {
     connection: Box<Connection>,
+    /// Whose it is; `None`: anybody's.
+    owner: Option<Box<Relayed>>,
     since: Duration,
     until: Duration,
 }
@@ -79,25 +85,31 @@ impl Seat {
     }
 
     /// A connection that waits, if there is one that is good. `rested`: at most this long ago, for requests that must not be repeated.
-    pub fn checkout(&self, rested: Option<Duration>) -> Option<Box<Connection>> {
+    /// `owner`: only one of theirs; `None`: only one of nobody's.
+    pub fn checkout(&self, rested: Option<Duration>, owner: Option<&Relayed>) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let top = idle.last()?;
-            if rested.is_some_and(|rested| timer::now().saturating_sub(top.since) > rested) {
+            // The newest, but where owners tell them apart.
+            let at = idle.iter().rposition(|idle| idle.owner.as_deref() == owner)?;
+            if rested.is_some_and(|rested| timer::now().saturating_sub(idle[at].since) > rested) {
                 return None;
             }
-            let top = idle.pop()?;
-            if top.until > timer::now() && top.connection.is_quiet() {
-                return Some(top.connection);
+            let found = idle.remove(at);
+            if found.until > timer::now() && found.connection.is_quiet() {
+                return Some(found.connection);
             }
         }
     }
 
     /// Keeps a connection for later. `keep_most`: what the backend itself allows, where it said so.
-    pub fn take_back(&self, connection: Box<Connection>, keep_most: Option<Duration>) {
+    pub fn take_back(&self, connection: Box<Connection>, keep_most: Option<Duration>, owner: Option<Box<Relayed>>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= self.most.get() {
-            return;
+            // Of those that have owners the oldest are the least likely to be asked for: their owners may have gone.
+            match idle.first() {
+                Some(oldest) if owner.is_some() && oldest.owner.is_some() => drop(idle.remove(0)),
+                _ => return,
+            }
         }
         let turn = (self.turn.get() + 1) % JITTER_STEPS;
         self.turn.set(turn);
@@ -105,7 +117,7 @@ impl Seat {
         let keep = keep.saturating_sub(keep / JITTER_PART * turn);
         let keep = keep_most.map_or(keep, |most| most.min(keep));
         let since = timer::now();
-        idle.push(Idle { connection, since, until: since + keep });
+        idle.push(Idle { connection, owner, since, until: since + keep });
     }
 
     /// Closes what has waited too long and what its backend has closed.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use super::file::{Named, Section, Written};
 use super::model::{
     AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Hashing, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
-    PoolTimeouts, Secret, Server, Sticky, WhenAllDown,
+    PoolTimeouts, ProxyVersion, Secret, Server, Sticky, WhenAllDown,
 };
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
@@ -169,6 +169,7 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
     section.word("protocol", |word| (word == "http1").then_some(()));
     let timeout = section.table("timeout", &place);
     let hash = section.table("hash", &place);
+    let send_proxy_protocol = section.word_if_any("send_proxy_protocol", ProxyVersion::of);
     let pool = Pool {
         name: name.value,
         algorithm: section.word("algorithm", Algorithm::of),
@@ -187,9 +188,10 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         idle_connections: section.number("idle_connections").value as usize,
         retry: overload::retry(&section, &place),
         queue: overload::queue(&section, &place),
-        health: health::health(&section, &place),
+        health: health::health(&section, &place, send_proxy_protocol),
         eject: health::eject(&section.table("eject", &place)),
         when_all_down: section.word("when_all_down", WhenAllDown::of),
+        send_proxy_protocol,
     };
     let places = PoolPlaces {
         name: name.span,

@@ -88,6 +88,7 @@ fn eight_lines_work_and_the_rest_has_defaults() {
             on: Faults { connect: true, reset: true, timeout: true, malformed: true, statuses: vec![] },
         }),
         when_all_down: WhenAllDown::FailOpen,
+        send_proxy_protocol: None,
     };
     assert_eq!(config.pools, [pool]);
     assert_eq!(config.routes.len(), 1);
@@ -146,6 +147,7 @@ fn a_check_has_defaults_and_a_short_form() {
         rise: 2,
         fall: 3,
         start: Start::Wait,
+        send_proxy_protocol: None,
     };
     assert_eq!(health("health = \"/healthz\""), expected);
     assert_eq!(health("health = { path = \"/healthz\" }"), expected);

@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -22,6 +23,7 @@ use crate::backend::Finding;
 use crate::config::model::{Health, Probe};
 use crate::failure::Failure;
 use crate::io;
+use crate::listen::proxy_protocol::{self, Origin};
 use crate::upstream::connect::judge;
 
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"), " (health)");
@@ -34,15 +36,24 @@ const COURTESY: Duration = Duration::from_millis(50);
 /// Cancel safe: dropping it closes the connection.
 pub async fn probe(check: &Health, address: Address) -> Option<(Finding, Duration)> {
     let began = Instant::now();
-    let found = match tokio::time::timeout(check.timeout, run(&check.probe, address)).await {
+    let found = match tokio::time::timeout(check.timeout, run(check, address)).await {
         Ok(found) => found?,
         Err(_) => Finding::Timeout,
     };
     Some((found, began.elapsed().min(check.timeout)))
 }
 
-async fn run(check: &Probe, address: Address) -> Option<Finding> {
-    let stream = match io::connect(&address).await {
+async fn run(check: &Health, address: Address) -> Option<Finding> {
+    let connected = async {
+        let mut stream = io::connect(&address).await?;
+        if let Some(version) = check.send_proxy_protocol {
+            let mut introduction = Vec::new();
+            proxy_protocol::write(version, Origin::Own, &mut introduction);
+            stream.write_all(&introduction).await?;
+        }
+        Ok(stream)
+    };
+    let stream = match connected.await {
         Ok(stream) => stream,
         Err(error) => {
             return match judge(&error) {
@@ -53,9 +64,9 @@ async fn run(check: &Probe, address: Address) -> Option<Finding> {
             };
         }
     };
-    Some(match check {
+    Some(match &check.probe {
         Probe::Tcp => Finding::Passed,
-        Probe::Http { .. } => ask(check, &address, stream).await.unwrap_or_else(|failed| failed),
+        Probe::Http { .. } => ask(&check.probe, &address, stream).await.unwrap_or_else(|failed| failed),
     })
 }
 

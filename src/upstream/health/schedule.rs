@@ -51,6 +51,7 @@ mod tests {
             rise: 2,
             fall: 3,
             start: Start::Up,
+            send_proxy_protocol: None,
         }
     }
 

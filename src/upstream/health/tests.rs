@@ -9,7 +9,7 @@ use crate::upstream::Rules;
 
 fn check(start: model::Start) -> Arc<Health> {
     let (every, timeout) = (Duration::from_secs(5), Duration::from_secs(1));
-    Arc::new(Health { probe: Probe::Tcp, every, timeout, rise: 2, fall: 3, start })
+    Arc::new(Health { probe: Probe::Tcp, every, timeout, rise: 2, fall: 3, start, send_proxy_protocol: None })
 }
 
 fn pool(addresses: &[SocketAddr], check: &Arc<Health>, start: Start) -> Checked {
@@ -141,7 +141,7 @@ fn http(every: Duration, start: model::Start) -> Arc<Health> {
         expect: vec![model::Statuses { first: 200, last: 399 }],
         body: None,
     };
-    Arc::new(Health { probe, every, timeout: Duration::from_secs(5), rise: 2, fall: 3, start })
+    Arc::new(Health { probe, every, timeout: Duration::from_secs(5), rise: 2, fall: 3, start, send_proxy_protocol: None })
 }
 
 #[tokio::test]

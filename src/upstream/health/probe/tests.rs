@@ -7,7 +7,7 @@ use crate::config::model::{Start, Statuses};
 
 fn check(probe: Probe) -> Health {
     let (every, timeout) = (Duration::from_secs(5), Duration::from_millis(300));
-    Health { probe, every, timeout, rise: 2, fall: 3, start: Start::Up }
+    Health { probe, every, timeout, rise: 2, fall: 3, start: Start::Up, send_proxy_protocol: None }
 }
 
 fn http(body: Option<&str>) -> Probe {
