@@ -1,4 +1,4 @@
-//! Real servers and real clients: nginx, Python's and Node's own HTTP, `curl` and `wrk`. Ignored unless asked for, as they need those
+//! Real servers and real clients: nginx, HAProxy, Python's and Node's own HTTP, `curl` and `wrk`. Ignored unless asked for, as they need those
 //! programs; `integration/run` installs and asks.
 
 use std::fs::{self, File};
@@ -271,4 +271,69 @@ fn wrk_sees_no_failure_while_the_algorithm_is_edited_twenty_times() {
     assert!(output.status.success() && said.contains("requests in"), "{said}");
     assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
     assert_eq!(proxy.metric("tidegate_config_last_reload_successful", &[]), Some(1.0));
+}
+
+/// The `websockets` package for Python, on both ends.
+#[test]
+#[ignore = "needs python3 and its package websockets"]
+fn websockets_as_programs_speak_them_come_through() {
+    let has = Command::new("python3").args(["-c", "import websockets.sync.client"]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|has| has.success()) {
+        return eprintln!("skipped: python3 has no package websockets; `integration/run` installs it");
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/talk.py");
+    let address = free_address();
+    let mut serve = Command::new("python3");
+    serve.arg(&script).args(["serve", &address.port().to_string()]);
+    let server = Server::start(serve, address);
+    let proxy = Site::to([server.address]).start();
+    let asked = Command::new("python3").arg(&script).args(["ask", &format!("ws://{}/chat", proxy.web)]).output().expect("run python3");
+    assert!(asked.status.success(), "{}{}", String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+    proxy.metric_becomes("tidegate_tunnels_open", &["pool=\"app\""], 0.0);
+    let lines = until("all to be logged", || Some(proxy.access_lines()).filter(|lines| lines.len() >= 61));
+    for line in lines {
+        assert_eq!((line["status"].as_u64(), line["reason"].as_str()), (Some(101), None), "{line}");
+    }
+}
+
+/// HAProxy in front and HAProxy behind: what the first says of a client, and it alone knows, arrives at the second.
+#[test]
+#[ignore = "needs haproxy"]
+fn haproxy_is_understood_and_understands() {
+    let work = TempDir::new().expect("a directory");
+    for (sends, version) in [
+        ("send-proxy", "v2"),
+        ("send-proxy-v2", "v1"),
+        ("send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl", "v2"),
+        ("send-proxy-v2 proxy-v2-options crc32c", "v1"),
+    ] {
+        let (front, behind) = (free_address(), free_address());
+        let site = Site::to([behind])
+            .listen("proxy_protocol = \"127.0.0.1\"")
+            .pool(&format!("send_proxy_protocol = \"{version}\"\nhealth = {{ path = \"/\", every = \"100ms\" }}"));
+        let configuration = format!(
+            "defaults\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+             listen front\n mode tcp\n bind {front}\n unique-id-format %[rand]\n server next {} {sends}\n\
+             frontend behind\n mode http\n bind {behind} accept-proxy\n\
+             http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port] %[req.hdr(x-forwarded-for)]\"\n",
+            site.web
+        );
+        let file = work.path().join("haproxy.cfg");
+        fs::write(&file, configuration).expect("write HAProxy's configuration");
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-f").arg(&file);
+        let server = Server::start(command, behind);
+        let proxy = site.start();
+        // A check of ours counts as well as a client's request.
+        until("the probes to pass", || (proxy.pool()["backends"][0]["check"]["finding"] == "passed").then_some(()));
+        let mut clients: Vec<Wire> = (0..3).map(|_| Wire::connect(front)).collect();
+        for _ in 0..2 {
+            for client in &mut clients {
+                client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+                let seen = client.answer().text();
+                assert_eq!(seen, format!("127.0.0.1:{} 127.0.0.1", client.local_port()), "{sends} to {version}");
+            }
+        }
+        drop(server);
+    }
 }

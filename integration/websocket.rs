@@ -194,3 +194,33 @@ fn the_access_log_has_a_line_when_the_tunnel_has_ended() {
     client.end();
     assert_eq!(proxy.access("/chat")["status"], 101);
 }
+
+#[test]
+fn open_tunnels_are_counted_and_a_drain_waits_for_them_as_long_as_it_may() {
+    let backend = Backend::bind();
+    let mut proxy = Site::to([backend.address()]).server("drain_delay = \"0s\"\ndrain_timeout = \"600ms\"").start();
+    let mut ends: Vec<(Wire, Wire)> = Vec::new();
+    for _ in 0..2 {
+        let mut client = proxy.connect();
+        let upstream = open(&mut client, &backend);
+        ends.push((client, upstream));
+    }
+    proxy.metric_becomes("tidegate_tunnels_open", &["pool=\"app\""], 2.0);
+    let (mut client, mut upstream) = ends.pop().expect("there are two");
+    client.finish();
+    upstream.end();
+    drop(upstream);
+    client.end();
+    proxy.metric_becomes("tidegate_tunnels_open", &["pool=\"app\""], 1.0);
+
+    let since = Instant::now();
+    proxy.signal(nix::sys::signal::Signal::SIGTERM);
+    proxy.logged("nothing new is accepted");
+    let (client, upstream) = &mut ends[0];
+    client.send("still here");
+    upstream.expect("still here");
+    client.end();
+    upstream.end();
+    assert!(since.elapsed() >= Duration::from_millis(600), "cut after {:?}", since.elapsed());
+    assert!(proxy.exit().success());
+}

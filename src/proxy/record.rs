@@ -82,6 +82,8 @@ pub struct Story {
     sent: u64,
     failure: Option<Failure>,
     complete: bool,
+    /// It has become one.
+    tunnel: bool,
 }
 
 impl Exchange {
@@ -112,6 +114,7 @@ impl Exchange {
             sent: 0,
             failure: None,
             complete: false,
+            tunnel: false,
         };
         let mut exchange = KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Exchange { head: None, story: None }));
         exchange.head = head;
@@ -132,7 +135,12 @@ impl Exchange {
                 Answer::Reply { head, body: body.with_ending(self) }
             }
             Answer::Tunnel { head, mut tunnel } => {
-                self.parts().1.status = head.status();
+                let story = self.parts().1;
+                story.status = head.status();
+                story.tunnel = true;
+                if let Some(pool) = &story.pool {
+                    pool.local.tunnel_opened();
+                }
                 tunnel.ending = Some(self);
                 Answer::Tunnel { head, tunnel }
             }
@@ -273,6 +281,9 @@ impl Exchange {
             story.dequeued();
         }
         story.ledger.worker.request_ended();
+        if let Some(pool) = story.pool.as_ref().filter(|_| story.tunnel) {
+            pool.local.tunnel_closed();
+        }
         let status = (story.status != 0).then_some(story.status);
         story.route.local.request(status, story.failure, story.received(), story.sent);
         if let Some(pool) = &story.pool

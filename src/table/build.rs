@@ -159,10 +159,10 @@ fn build_listener(listener: &model::Listener, config: &Config, state: &State) ->
         timeout: listener.timeout.clone(),
         limits: listener.limits.clone(),
         trusted_proxies: listener.trusted_proxies.clone(),
-        router: Router::build(rules),
         proxy_protocol: listener.proxy_protocol.as_slice().into(),
         turned_away: state.registry.turned_away(&listener.name),
         crowd: listener.limits.connections_per_address.map(|most| (state.crowd(&listener.name), most)),
+        router: Router::build(rules),
     }
 }
 

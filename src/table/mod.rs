@@ -45,12 +45,12 @@ pub struct Listener {
     pub timeout: ListenTimeouts,
     pub limits: ListenLimits,
     pub trusted_proxies: Vec<IpNet>,
-    /// To positions in `Table::routes`.
-    pub router: Router<usize>,
     pub proxy_protocol: Arc<[IpNet]>,
     pub turned_away: Arc<TurnedAway>,
     /// How many connections one client address may have; `None`: as many as there are.
     pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
+    /// To positions in `Table::routes`.
+    pub router: Router<usize>,
 }
 
 pub struct Route {

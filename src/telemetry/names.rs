@@ -44,6 +44,7 @@ metrics! {
     UPSTREAM_OPENED = Counter "tidegate_upstream_connections_opened_total", "Connections to backends opened, by pool.";
     UPSTREAM_REUSED = Counter "tidegate_upstream_connections_reused_total", "Times an idle connection to a backend was used again, by pool.";
     UPSTREAM_IDLE = Gauge "tidegate_upstream_connections_idle", "Connections to backends that wait to be used again, by pool.";
+    TUNNELS = Gauge "tidegate_tunnels_open", "Tunnels (WebSockets and other upgrades) that are open, by pool.";
     CONNECT_SECONDS = Histogram "tidegate_upstream_connect_duration_seconds", "Time to connect to a backend, by pool.";
     FIRST_BYTE_SECONDS = Histogram "tidegate_upstream_first_byte_duration_seconds", "Time from the request's head sent to the first byte of the answer, by pool.";
     TOTAL_SECONDS = Histogram "tidegate_request_duration_seconds", "Time from a request's first byte to the last byte of its answer, by pool. Tunnels are not counted.";
@@ -69,8 +70,8 @@ metrics! {
     WORKER_UP = Gauge "tidegate_worker_up", "Whether this worker serves; 0: it failed, and only a restart of the process brings it back.";
     WORKER_CONNECTIONS = Gauge "tidegate_worker_connections", "Client connections open, by worker.";
     ACCEPTED = Counter "tidegate_connections_accepted_total", "Client connections accepted, by worker.";
-    HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";
     TURNED_AWAY = Counter "tidegate_connections_turned_away_total", "Client connections closed before they had a request, by listener and reason. A reason appears with its first connection.";
+    HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";
 
     RELOADS = Counter "tidegate_config_reloads_total", "Reloads of the configuration, by result. The first load at start is not one.";
     LAST_RELOAD_OK = Gauge "tidegate_config_last_reload_successful", "1: the file as it was last read is in force; 0: it was refused, and an older one is in force.";

@@ -211,6 +211,7 @@ pub struct PoolSeries {
     opened: Counter,
     reused: Counter,
     idle: Gauge,
+    tunnels: Gauge,
     pub(super) queue_wait: Histogram,
     pub(super) connect: Histogram,
     pub(super) first_byte: Histogram,
@@ -232,6 +233,7 @@ impl PoolSeries {
             opened: exporter.counter(names::UPSTREAM_OPENED, &[pool]),
             reused: exporter.counter(names::UPSTREAM_REUSED, &[pool]),
             idle: exporter.gauge(names::UPSTREAM_IDLE, &[pool]),
+            tunnels: exporter.gauge(names::TUNNELS, &[pool]),
             queue_wait: Histogram::default(),
             connect: Histogram::default(),
             first_byte: Histogram::default(),
@@ -253,6 +255,7 @@ impl PoolSeries {
             reused: Count::default(),
             idle: Delta::default(),
             idle_level: Cell::new(0),
+            tunnels: Delta::default(),
             queue_wait: LocalHistogram::default(),
             connect: LocalHistogram::default(),
             first_byte: LocalHistogram::default(),
@@ -275,6 +278,7 @@ pub struct PoolLocal {
     reused: Count,
     idle: Delta,
     idle_level: Cell<i64>,
+    tunnels: Delta,
     queue_wait: LocalHistogram,
     connect: LocalHistogram,
     first_byte: LocalHistogram,
@@ -306,6 +310,14 @@ impl PoolLocal {
     pub fn queued(&self) -> impl Drop {
         self.queued.add(1);
         Queued(&self.queued)
+    }
+
+    pub fn tunnel_opened(&self) {
+        self.tunnels.add(1);
+    }
+
+    pub fn tunnel_closed(&self) {
+        self.tunnels.add(-1);
     }
 
     /// It has left the line after so long.
@@ -376,6 +388,7 @@ impl PoolLocal {
         self.opened.flush(&shared.opened);
         self.reused.flush(&shared.reused);
         self.idle.flush(&shared.idle);
+        self.tunnels.flush(&shared.tunnels);
         self.connect.flush(&shared.connect);
         self.first_byte.flush(&shared.first_byte);
         self.total.flush(&shared.total);
