@@ -7,6 +7,7 @@ pub mod admin;
 pub mod app;
 pub mod backend;
 pub mod balance;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod discovery;

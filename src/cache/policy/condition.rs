@@ -1,0 +1,163 @@
+//! Conditions (RFC 9110 13): those that clients set, answered from a kept answer, and those that we set to ask the origin about it.
+
+use super::times;
+use crate::message::{Fields, Head, Name, Names};
+
+/// Conditions that only the origin can judge.
+pub const FOR_THE_ORIGIN: Names = Names::of(&[Name::IfMatch, Name::IfUnmodifiedSince]);
+/// Conditions that a kept answer can be held against.
+pub const FOR_US: Names = Names::of(&[Name::IfNoneMatch, Name::IfModifiedSince]);
+
+/// Whether the client has this very answer, so that 304 is what it wants (RFC 9111 4.3.2).
+pub fn is_not_modified(request: &Fields, kept: &Head) -> bool {
+    if !request.may_have(FOR_US) || kept.status() != 200 {
+        return false;
+    }
+    if request.contains(Name::IfNoneMatch) {
+        // It counts alone: `If-Modified-Since` beside it is for those who do not know it.
+        let tag = kept.fields.get(Name::Etag);
+        return request.get_all(Name::IfNoneMatch).flat_map(tags).any(|asked| asked == b"*" || tag.is_some_and(|tag| is_weakly_same(asked, tag)));
+    }
+    let mut since = request.get_all(Name::IfModifiedSince);
+    let (Some(since), None) = (since.next().and_then(times::date), since.next()) else { return false };
+    let changed = kept.fields.get(Name::LastModified).or_else(|| kept.fields.get(Name::Date)).and_then(times::date);
+    changed.is_some_and(|changed| changed <= since)
+}
+
+/// Asks the origin whether the kept answer still holds, in place of what the client had asked.
+pub fn ask(request: &mut Fields, kept: &Head) {
+    request.remove_all(FOR_US);
+    if let Some(tag) = kept.fields.get(Name::Etag) {
+        request.append_known(Name::IfNoneMatch, tag);
+    }
+    if let Some(date) = kept.fields.get(Name::LastModified) {
+        request.append_known(Name::IfModifiedSince, date);
+    }
+}
+
+/// Whether there is anything to ask with.
+pub fn can_ask(kept: &Head) -> bool {
+    kept.fields.contains(Name::Etag) || kept.fields.contains(Name::LastModified)
+}
+
+/// `If-Range`: whether the part that the client has is of this very answer. Weak validators do not count (RFC 9110 13.1.5).
+pub fn is_same_for_ranges(condition: &[u8], kept: &Head) -> bool {
+    let condition = condition.trim_ascii();
+    match times::date(condition) {
+        Some(_) => {
+            // The date is an exact match, and strong where the answer was a second old when it was dated (RFC 9110 8.8.2.2).
+            let date = |name| kept.fields.get(name).and_then(times::date);
+            kept.fields.get(Name::LastModified) == Some(condition)
+                && matches!((date(Name::LastModified), date(Name::Date)), (Some(changed), Some(dated)) if changed < dated)
+        }
+        None => condition.starts_with(b"\"") && kept.fields.get(Name::Etag) == Some(condition),
+    }
+}
+
+fn is_weakly_same(one: &[u8], other: &[u8]) -> bool {
+    opaque(one) == opaque(other)
+}
+
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// The members of a list of entity tags; commas within quotes separate nothing.
+fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    list.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    })
+    .map(<[u8]>::trim_ascii)
+    .filter(|tag| !tag.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::Version;
+
+    fn fields(list: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        list.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
+        fields
+    }
+
+    fn kept(list: &[(&str, &str)]) -> Head {
+        let mut head = Head::response(200, b"OK", Version::Http11);
+        head.fields = fields(list);
+        head
+    }
+
+    const NOON: &str = "Sun, 06 Nov 1994 12:00:00 GMT";
+    const ELEVEN: &str = "Sun, 06 Nov 1994 11:00:00 GMT";
+    const ONE: &str = "Sunday, 06-Nov-94 13:00:00 GMT";
+
+    #[test]
+    fn clients_learn_that_they_have_it_already() {
+        let tagged = kept(&[("ETag", "\"a,b\""), ("Last-Modified", NOON)]);
+        let weak = kept(&[("ETag", "W/\"a\"")]);
+        let dated = kept(&[("Date", NOON)]);
+        let (none, since) = ("If-None-Match", "If-Modified-Since");
+        for (head, request, expected) in [
+            (&tagged, &[(none, "\"a,b\"")][..], true),
+            (&tagged, &[(none, "W/\"a,b\"")], true),
+            (&tagged, &[(none, "\"x\", \"a,b\", \"y\"")], true),
+            (&tagged, &[(none, "\"x\""), (none, "\"a,b\"")], true),
+            (&tagged, &[(none, "*")], true),
+            (&tagged, &[(none, "a,b")], false),
+            (&tagged, &[(none, "\"a\"")], false),
+            (&tagged, &[(none, "\"x\""), (since, ONE)], false),
+            (&tagged, &[(since, NOON)], true),
+            (&tagged, &[(since, ONE)], true),
+            (&tagged, &[(since, ELEVEN)], false),
+            (&tagged, &[(since, "never")], false),
+            (&tagged, &[(since, ONE), (since, ONE)], false),
+            (&weak, &[(none, "\"a\"")], true),
+            (&weak, &[(since, ONE)], false),
+            (&dated, &[(since, NOON)], true),
+            (&dated, &[], false),
+        ] {
+            assert_eq!(is_not_modified(&fields(request), head), expected, "{request:?}");
+        }
+        let mut missing = kept(&[("ETag", "\"a\"")]);
+        let nothing = missing.fields.keep(b"");
+        missing.begin_response(404, nothing, Version::Http11);
+        assert!(!is_not_modified(&fields(&[(none, "\"a\"")]), &missing));
+    }
+
+    #[test]
+    fn our_question_replaces_the_clients() {
+        let mut request = fields(&[("If-None-Match", "\"theirs\""), ("Accept", "x"), ("If-Modified-Since", ELEVEN)]);
+        ask(&mut request, &kept(&[("ETag", "\"ours\""), ("Last-Modified", NOON)]));
+        assert_eq!(request.get_all(Name::IfNoneMatch).collect::<Vec<_>>(), [b"\"ours\""]);
+        assert_eq!(request.get_all(Name::IfModifiedSince).collect::<Vec<_>>(), [NOON.as_bytes()]);
+        assert!(can_ask(&kept(&[("ETag", "x")])) && can_ask(&kept(&[("Last-Modified", NOON)])) && !can_ask(&kept(&[("Date", NOON)])));
+    }
+
+    #[test]
+    fn only_what_is_strong_goes_on_with_a_part() {
+        let head = kept(&[("ETag", "\"a\""), ("Last-Modified", ELEVEN), ("Date", NOON)]);
+        for (condition, expected) in [("\"a\"", true), (" \"a\" ", true), ("W/\"a\"", false), ("\"b\"", false), (ELEVEN, true), (NOON, false)] {
+            assert_eq!(is_same_for_ranges(condition.as_bytes(), &head), expected, "{condition}");
+        }
+        assert!(!is_same_for_ranges(b"W/\"a\"", &kept(&[("ETag", "W/\"a\"")])));
+        assert!(!is_same_for_ranges(NOON.as_bytes(), &kept(&[("Last-Modified", NOON), ("Date", NOON)])));
+    }
+
+    proptest! {
+        #[test]
+        fn no_condition_is_too_strange(text in proptest::collection::vec(prop_oneof![Just(b'"'), Just(b','), Just(b'*'), any::<u8>()], 0..40)) {
+            let head = kept(&[("ETag", "\"a\""), ("Last-Modified", NOON), ("Date", NOON)]);
+            for name in [&b"If-None-Match"[..], b"If-Modified-Since"] {
+                let mut request = Fields::default();
+                request.append(name, &text);
+                let _ = is_not_modified(&request, &head);
+            }
+            let _ = is_same_for_ranges(&text, &head);
+        }
+    }
+}
