@@ -12,6 +12,7 @@
 mod architecture;
 mod balancing;
 mod broken;
+mod cache;
 mod commands;
 mod crowds;
 mod discovery;

@@ -245,6 +245,7 @@ impl App {
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 _ = upkeep.tick() => {
                     self.state.registry.upkeep();
+                    self.state.each_cache().iter().for_each(|cache| cache.report());
                     verbs::readmit(&self.current.load());
                     self.current.load().pools.iter().for_each(|pool| pool.ward.tick(std::time::Instant::now()));
                     self.listening.values().for_each(|listening| listening.look_back());

@@ -117,6 +117,8 @@ failures! {
     ClientGone = "client_gone", 400, Downstream, "The client closed the connection.";
     /// The client took no byte for `timeout.write`.
     WriteTimeout = "write_timeout", 408, Downstream, "The client reads too slowly.";
+    /// The request wanted an answer from the cache or none.
+    NotCached = "not_cached", 504, Downstream, "There is no answer in the cache that may be used.";
     NoRoute = "no_route", 404, Proxy, "No route matches this request.";
     /// Every backend of the pool is out, or has weight 0.
     NoBackend = "no_backend", 503, Proxy, "No backend is available.";

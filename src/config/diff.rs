@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::model::{
-    Action, Admin, BackendSpec, Config, Eject, Faults, Hashing, Health, ListenLimits, ListenTimeouts, Listener, Log, Pool, PoolTimeouts,
-    Probe, Queue, Retry, Route, RouteTimeouts, Secret, Server, Sticky,
+    Action, Admin, BackendSpec, Cache, Config, Eject, Faults, Hashing, Health, ListenLimits, ListenTimeouts, Listener, Log, Pool,
+    PoolTimeouts, Probe, Queue, Retry, Route, RouteCache, RouteTimeouts, Secret, Server, Statuses, Sticky,
 };
 use super::value::Size;
 
@@ -133,10 +133,11 @@ fn thing(name: impl Into<String>, keys: Vec<(&str, String)>) -> Thing {
 // Taken apart field by field, without `..`: a field that is new does not compile until it is laid out.
 
 fn layout(config: &Config) -> Vec<Thing> {
-    let Config { server, listeners, pools, routes, admin, log } = config;
+    let Config { server, listeners, pools, caches, routes, admin, log } = config;
     let mut things = vec![self::server(server)];
     things.extend(listeners.iter().map(listener));
     things.extend(pools.iter().map(pool));
+    things.extend(caches.iter().map(cache));
     things.extend(routes.iter().map(route));
     things.extend(admin.iter().map(self::admin));
     things.push(self::log(log));
@@ -312,6 +313,7 @@ fn route(route: &Route) -> Thing {
         request_headers,
         response_headers,
         strip_prefix,
+        cache,
     } = route;
     let RouteTimeouts { connect, first_byte, stall, tunnel, total } = timeout;
     let or_pool = |duration: &Option<Duration>| duration.map_or("the pool's".to_owned(), time);
@@ -339,10 +341,60 @@ fn route(route: &Route) -> Thing {
         Key::hidden("request_headers", format!("{request_headers:?}")),
         Key::hidden("response_headers", format!("{response_headers:?}")),
     ]);
+    thing.keys.extend(cache.iter().flat_map(route_cache));
     if let Action::Respond { body, .. } = action {
         thing.keys.push(Key::hidden("respond.body", body.clone()));
     }
     thing
+}
+
+fn cache(Cache { name, memory, max_object }: &Cache) -> Thing {
+    let keys = vec![("memory", Size(*memory).to_string()), ("max_object", Size(*max_object).to_string())];
+    thing(format!("cache {name}"), keys)
+}
+
+fn route_cache(cache: &RouteCache) -> Vec<Key> {
+    let RouteCache {
+        uses,
+        default_ttl,
+        override_ttl,
+        default_ttl_by_status,
+        override_ttl_by_status,
+        stale_while_revalidate,
+        stale_if_error,
+        refresh_ahead,
+        ttl_jitter_percent,
+        strip_cookies,
+        ignore_query,
+        sort_query,
+        vary_by,
+        lock_age,
+        status_header,
+    } = cache;
+    let by_status = |list: &[(Statuses, Duration)]| match list {
+        [] => "none".to_owned(),
+        list => list.iter().map(|(statuses, ttl)| format!("{statuses} {}", time(*ttl))).collect::<Vec<_>>().join(", "),
+    };
+    // What makes a key: answers that are kept under the old one are not found any more.
+    let of_keys = |value: String| format!("{value} (other keys: what is kept is fetched anew)");
+    let keys = [
+        ("cache.use", of_keys(uses.clone())),
+        ("cache.default_ttl", time_or_none(*default_ttl)),
+        ("cache.override_ttl", time_or_none(*override_ttl)),
+        ("cache.default_ttl_by_status", by_status(default_ttl_by_status)),
+        ("cache.override_ttl_by_status", by_status(override_ttl_by_status)),
+        ("cache.stale_while_revalidate", time(*stale_while_revalidate)),
+        ("cache.stale_if_error", time(*stale_if_error)),
+        ("cache.refresh_ahead", refresh_ahead.to_string()),
+        ("cache.ttl_jitter", format!("{ttl_jitter_percent}%")),
+        ("cache.set_cookie", if *strip_cookies { "strip" } else { "refuse" }.to_owned()),
+        ("cache.ignore_query", of_keys(list(ignore_query))),
+        ("cache.sort_query", of_keys(sort_query.to_string())),
+        ("cache.vary_by", of_keys(list(vary_by))),
+        ("cache.lock_age", time(*lock_age)),
+        ("cache.status_header", status_header.as_str().to_owned()),
+    ];
+    keys.into_iter().map(|(name, value)| Key::shown(name, value)).collect()
 }
 
 fn action(action: &Action) -> String {

@@ -46,6 +46,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// In the order of the file; names are unique.
     pub pools: Vec<Pool>,
+    /// In the order of the file; names are unique.
+    pub caches: Vec<Cache>,
     /// In the order of the file; at least one. No two are ambiguous (see `validate`).
     pub routes: Vec<Route>,
     /// `None`: no admin listener at all.
@@ -468,6 +470,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// Taken off the front of the path that is sent upstream, at a segment boundary; begins with `/`, never ends in one.
     pub strip_prefix: Option<String>,
+    /// `None`: its answers are not kept.
+    pub cache: Option<RouteCache>,
 }
 
 impl Route {
@@ -514,6 +518,65 @@ pub enum HostRank {
 pub enum PathRank {
     Prefix(usize),
     Exact,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cache {
+    pub name: String,
+    /// Bytes.
+    pub memory: u64,
+    /// Bytes of content; at most a quarter of `memory`.
+    pub max_object: u64,
+}
+
+/// How a route uses a cache.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteCache {
+    /// The name of a cache that exists.
+    pub uses: String,
+    pub default_ttl: Option<Duration>,
+    pub override_ttl: Option<Duration>,
+    pub default_ttl_by_status: Vec<(Statuses, Duration)>,
+    pub override_ttl_by_status: Vec<(Statuses, Duration)>,
+    /// Zero: only what answers say.
+    pub stale_while_revalidate: Duration,
+    pub stale_if_error: Duration,
+    pub refresh_ahead: bool,
+    pub ttl_jitter_percent: u32,
+    pub strip_cookies: bool,
+    /// Names, beginnings that end in `*`, or `*` alone.
+    pub ignore_query: Vec<String>,
+    pub sort_query: bool,
+    pub vary_by: Vec<VaryBy>,
+    pub lock_age: Duration,
+    pub status_header: StatusField,
+}
+
+/// What tells answers apart beside the URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VaryBy {
+    /// A valid field name, in lower case.
+    Header(String),
+    Cookie(String),
+}
+
+words! {
+    /// What answers say of the cache.
+    StatusField {
+        On = "on",
+        Key = "key",
+        Off = "off",
+    }
+}
+
+/// As the file has it.
+impl fmt::Display for VaryBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VaryBy::Header(name) => write!(f, "header:{name}"),
+            VaryBy::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
 }
 
 /// What a route puts in place of its pool's timeouts; `None`: the pool's. `total`: `Some(None)` is unlimited.

@@ -24,6 +24,7 @@ pub(super) fn validate(config: &mut Config, places: &Places) -> Vec<Problem> {
     }
     loops(config, places, &mut problems);
     references(config, places, &mut problems);
+    unused_caches(config, places, &mut problems);
     strip_prefixes(config, places, &mut problems);
     route_names(config, places, &mut problems);
     ambiguous_routes(config, places, &mut problems);
@@ -200,6 +201,11 @@ fn references(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
         {
             problems.push(missing("pool", pool, place, config.pools.iter().map(|pool| pool.name.as_str())));
         }
+        if let (Some(cache), Some(place)) = (&route.cache, &places.cache)
+            && !config.caches.iter().any(|known| known.name == cache.uses)
+        {
+            problems.push(missing("cache", &cache.uses, place, config.caches.iter().map(|cache| cache.name.as_str())));
+        }
         for (listener, place) in route.listeners.iter().zip(&places.listeners) {
             if !listeners.contains(listener.as_str()) {
                 problems.push(missing("listener", listener, place, config.listeners.iter().map(|listener| listener.name.as_str())));
@@ -208,9 +214,18 @@ fn references(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
     }
 }
 
+fn unused_caches(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
+    for (cache, place) in config.caches.iter().zip(&places.caches) {
+        if !config.routes.iter().any(|route| route.cache.as_ref().is_some_and(|used| used.uses == cache.name)) {
+            let problem = Problem::warning(place.clone(), format!("no route uses cache `{}`", cache.name));
+            problems.push(problem.help(format!("write `cache = \"{}\"` in the routes whose answers are to be kept", cache.name)));
+        }
+    }
+}
+
 fn missing<'a>(what: &str, name: &str, place: &Span, known: impl Iterator<Item = &'a str> + Clone) -> Problem {
     let problem = Problem::error(place.clone(), format!("there is no {what} `{}`", name.escape_debug()));
-    let table = if what == "pool" { "pool" } else { "listen" };
+    let table = if what == "listener" { "listen" } else { what };
     if let Some(meant) = suggest::closest(name, known.clone()) {
         return problem.help(format!("did you mean `{meant}`?"));
     }

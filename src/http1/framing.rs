@@ -242,7 +242,7 @@ fn may_trail(known: Name, name: &[u8], _value: &[u8]) -> bool {
         [b"range", b"pragma", b"expires", b"warning", b"retry-after", b"www-authenticate", b"x-real-ip", b"strict-transport-security"];
     let begins = |prefix: &[u8]| name.len() > prefix.len() && name[..prefix.len()].eq_ignore_ascii_case(prefix);
     let is_one_of = |names: &[&[u8]]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-    known == Name::Other && !begins(CONDITION) && (!begins(CONTENT) || is_one_of(&DIGESTS)) && !is_one_of(&OTHERS)
+    matches!(known, Name::Other | Name::Etag) && !begins(CONDITION) && (!begins(CONTENT) || is_one_of(&DIGESTS)) && !is_one_of(&OTHERS)
 }
 
 #[cfg(test)]

@@ -265,6 +265,15 @@ impl Fields {
         self.arena.capacity() <= ARENA_BYTES_MAX && self.list.capacity() <= FIELDS_MAX
     }
 
+    /// Puts a copy of `others` in place of what is here, in the room that is here.
+    pub fn copy_from(&mut self, others: &Fields) {
+        self.arena.clear();
+        self.arena.extend_from_slice(&others.arena);
+        self.list.clear();
+        self.list.extend_from_slice(&others.list);
+        self.seen = others.seen;
+    }
+
     pub fn len(&self) -> usize {
         self.list.len()
     }

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cached::{Looked, Place};
 use super::record::{Exchange, Ledger, RouteSeat, Story};
 use super::sticky::Session;
 use super::view::View;
-use super::{edit, forward, intake, reply};
+use super::{edit, fetch, forward, intake, reply};
 use crate::failure::{Failure, Malformed};
 use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Terms, Welcome, path};
 use crate::route::Request;
@@ -89,10 +90,21 @@ impl Proxy {
             Action::Redirect { to, status } => Ok(edit::own(reply::redirect(*status, to), &route.route)),
             Action::Respond { status, body, content_type } => Ok(edit::own(reply::fixed(*status, body, content_type), &route.route)),
             Action::Forward { pool, timeouts } => {
-                let mut asks = edit::request(head, &route.route, listener, &story.conn);
                 let pool = &view.pools[*pool];
+                let mut change = None;
+                if let Some(seat) = &route.cache {
+                    match Place::of(&route, seat, pool, timeouts, listener).look(head, &body, story)? {
+                        Looked::Answer(answer) => return Ok(answer),
+                        Looked::Want(place, want) => return Box::pin(fetch::answer(&place, want, head, story)).await,
+                        Looked::Around(may_change) => change = may_change,
+                    }
+                }
+                let mut asks = edit::request(head, &route.route, listener, &story.conn);
                 asks.session = Session::take(&pool.pool, head, &story.conn);
-                let answer = forward::run(pool, timeouts, asks, head, story, body, interim).await?;
+                let mut answer = forward::run(pool, timeouts, asks, head, story, body, interim).await?;
+                if let Some(change) = change {
+                    change.answered(&mut answer);
+                }
                 Ok(edit::response(answer, &route.route))
             }
         }

@@ -43,7 +43,7 @@ pub fn own(mut answer: Answer, route: &Route) -> Answer {
     answer
 }
 
-fn peer(address: IpAddr, listener: &Listener) -> Peer {
+pub(super) fn peer(address: IpAddr, listener: &Listener) -> Peer {
     if !listener.trusted_proxies.is_empty() && forwarding::is_trusted(address, &listener.trusted_proxies) {
         Peer::Trusted
     } else {

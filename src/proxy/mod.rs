@@ -1,7 +1,9 @@
 //! The hallway: one request through every room, in order.
 
 pub mod answer;
+pub mod cached;
 pub mod edit;
+pub mod fetch;
 pub mod forward;
 pub mod hint;
 pub mod intake;

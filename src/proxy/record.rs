@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::cached::CacheSeat;
 use crate::address::Address;
 use crate::config::model::Reason;
 use crate::failure::Failure;
 use crate::message::forwarding;
 use crate::message::{Answer, Conn, Ending, Head, Name, Version};
 use crate::table::{Listener, Route};
-use crate::telemetry::{Lines, PoolLocal, Record, RouteLocal, WorkerLocal};
+use crate::telemetry::{CacheResult, Lines, PoolLocal, Record, RouteLocal, WorkerLocal};
 
 /// The status of a tunnel, whose length says nothing about speed.
 const SWITCHING_PROTOCOLS: u16 = 101;
@@ -30,6 +31,8 @@ pub struct Tally {
 pub struct RouteSeat {
     pub route: Arc<Route>,
     pub local: Rc<RouteLocal>,
+    /// `None`: its answers are not kept.
+    pub cache: Option<Rc<CacheSeat>>,
 }
 
 /// Where a worker writes down what happened.
@@ -75,6 +78,10 @@ pub struct Story {
     reused: bool,
     connect: Option<Duration>,
     first_byte: Option<Duration>,
+    /// What the cache had; `None`: there is none, or it was not asked.
+    cache: Option<CacheResult>,
+    /// An exchange without a client: it counts for its pool only, and no line tells of it.
+    background: bool,
     /// 0: no answer yet.
     status: u16,
     /// Counts the request's body; `None`: it has none.
@@ -109,6 +116,8 @@ impl Exchange {
             reused: false,
             connect: None,
             first_byte: None,
+            cache: None,
+            background: false,
             status: 0,
             received: None,
             sent: 0,
@@ -119,6 +128,13 @@ impl Exchange {
         let mut exchange = KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| Box::new(Exchange { head: None, story: None }));
         exchange.head = head;
         exchange.story = Some(story);
+        exchange
+    }
+
+    /// One that no client waits for: it asks an origin in a cache's name.
+    pub fn background(conn: Rc<Conn>, arrived: Instant, route: Rc<RouteSeat>, ledger: Rc<Ledger>) -> Box<Exchange> {
+        let mut exchange = Exchange::begin(None, conn, arrived, route, ledger);
+        exchange.parts().1.background = true;
         exchange
     }
 
@@ -224,6 +240,24 @@ impl Story {
         self.fail_open = true;
     }
 
+    /// What the cache had for it.
+    pub fn cached(&mut self, result: CacheResult) {
+        self.cache = Some(result);
+    }
+
+    pub fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
+    }
+
+    /// Takes over what happened on the way to the origin to somebody who asked in its name.
+    pub fn adopt(&mut self, way: &Story) {
+        self.pool.clone_from(&way.pool);
+        self.backend.clone_from(&way.backend);
+        (self.attempts, self.free_retry, self.retry) = (way.attempts, way.free_retry, way.retry);
+        (self.queued, self.fail_open, self.reused) = (way.queued, way.fail_open, way.reused);
+        (self.connect, self.first_byte) = (way.connect, way.first_byte);
+    }
+
     pub fn connected(&mut self, took: Duration) {
         self.reused = false;
         self.connect = Some(took);
@@ -284,6 +318,9 @@ impl Exchange {
         if let Some(pool) = story.pool.as_ref().filter(|_| story.tunnel) {
             pool.local.tunnel_closed();
         }
+        if story.background {
+            return;
+        }
         let status = (story.status != 0).then_some(story.status);
         story.route.local.request(status, story.failure, story.received(), story.sent);
         if let Some(pool) = &story.pool
@@ -327,6 +364,7 @@ impl Story {
             first_byte: self.first_byte,
             total,
             reused: self.backend.as_ref().map(|_| self.reused),
+            cache: self.cache,
             failure: self.failure,
             user_agent: field(Name::UserAgent),
             referer: field(Name::Referer),

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cached::CacheSeat;
 use super::record::{RouteSeat, Tally};
 use crate::config::model::HeaderEdits;
 use crate::message::{Terms, Welcome};
-use crate::table::{Action, Listener, Pool, Route, Table};
+use crate::table::{Action, Caching, Listener, Pool, Route, Table};
 use crate::telemetry::{Registry, RouteLocal};
 use crate::upstream::{Budget, Seat};
 
@@ -24,6 +25,7 @@ pub struct View {
     pub table: Arc<Table>,
     pub routes: Vec<Rc<RouteSeat>>,
     pub pools: Vec<Rc<PoolSeat>>,
+    caches: Vec<Rc<CacheSeat>>,
     /// For requests that fell under no route.
     pub none: Rc<RouteSeat>,
     /// By position in the registry of addresses; a listener that is gone still greets whom it had left waiting.
@@ -55,7 +57,20 @@ impl View {
         let known: HashMap<&str, &Rc<RouteLocal>> =
             old.map(|view| view.routes.iter().map(|seat| (&*seat.route.name, &seat.local)).collect()).unwrap_or_default();
         let local = |route: &Route| known.get(&*route.name).map_or_else(|| Rc::new(route.series.local()), |local| Rc::clone(local));
-        let routes = table.routes.iter().map(|route| Rc::new(RouteSeat { route: route.clone(), local: local(route) })).collect();
+        let mut caches: Vec<Rc<CacheSeat>> = Vec::new();
+        let mut cache = |caching: &Arc<Caching>| {
+            // One per worker and cache, over all routes and views: what an old exchange counts is flushed with the rest.
+            let known = caches.iter().chain(old.into_iter().flat_map(|view| &view.caches));
+            let same = known.into_iter().find(|seat| Arc::ptr_eq(&seat.cache, &caching.cache)).cloned();
+            let seat = same.unwrap_or_else(|| Rc::new(CacheSeat::new(caching.cache.clone())));
+            if !caches.iter().any(|other| Rc::ptr_eq(other, &seat)) {
+                caches.push(seat.clone());
+            }
+            seat
+        };
+        let seat =
+            |route: &Arc<Route>| RouteSeat { local: local(route), cache: route.cache.as_ref().map(&mut cache), route: route.clone() };
+        let routes = table.routes.iter().map(seat).map(Rc::new).collect();
         let none = old.map_or_else(|| Rc::new(RouteSeat::none(registry)), |view| view.none.clone());
         let no_terms = Rc::new(Terms::last());
         let terms = table
@@ -71,7 +86,7 @@ impl View {
                 (_, None) => Rc::new(Welcome { timeout: no_terms.header_timeout, proxy_protocol: Arc::default(), crowd: None }),
             })
             .collect();
-        View { table, routes, pools, none, welcomes, terms, no_terms }
+        View { table, routes, pools, caches, none, welcomes, terms, no_terms }
     }
 
     pub fn listener(&self, at: usize) -> Option<&Listener> {
@@ -95,6 +110,7 @@ impl View {
             pool.tally.local.flush();
         }
         self.routes.iter().for_each(|route| route.local.flush());
+        self.caches.iter().for_each(|cache| cache.local.flush());
         self.none.local.flush();
     }
 }
@@ -149,8 +165,9 @@ impl RouteSeat {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             strip_prefix: None,
+            cache: None,
             series: registry.route(NO_ROUTE),
         };
-        RouteSeat { local: Rc::new(route.series.local()), route: Arc::new(route) }
+        RouteSeat { local: Rc::new(route.series.local()), cache: None, route: Arc::new(route) }
     }
 }

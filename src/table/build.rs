@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Action, Listener, Pool, Route, State, Sticky, Table, Timeouts};
+use super::{Action, Caching, Listener, Pool, Route, State, Sticky, Table, Timeouts};
 use crate::address::Address;
 use crate::backend::{Backend, Start};
 use crate::balance::{self, Member, Set};
@@ -18,6 +18,7 @@ const PROBES_LATE: Duration = Duration::from_millis(500);
 
 /// `before`: the table in force, whose balancers are kept where nothing that they see has changed.
 pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
+    state.caches(&config.caches);
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(|pool| Arc::new(build_pool(pool, state, before))).collect();
     let position: HashMap<&str, usize> = config.pools.iter().enumerate().map(|(at, pool)| (pool.name.as_str(), at)).collect();
     let routes = config
@@ -31,6 +32,7 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
                 request_headers: route.request_headers.clone(),
                 response_headers: route.response_headers.clone(),
                 strip_prefix: route.strip_prefix.clone(),
+                cache: route.cache.as_ref().and_then(|cache| Caching::of(cache, route, state)).map(Arc::new),
                 series: state.registry.route(&route.name),
             })
         })

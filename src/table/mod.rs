@@ -5,6 +5,7 @@
 //! where its pool's algorithm and backends stayed the same.
 
 pub mod build;
+pub mod caching;
 pub mod current;
 pub mod state;
 mod sticky;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use build::build;
+pub use caching::Caching;
 pub use current::Current;
 pub use state::State;
 pub use sticky::Sticky;
@@ -61,6 +63,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     pub strip_prefix: Option<String>,
+    /// `None`: its answers are not kept.
+    pub cache: Option<Arc<Caching>>,
     pub series: Arc<RouteSeries>,
 }
 

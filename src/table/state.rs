@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::address::Address;
 use crate::backend::{Backend, Crew};
-use crate::config::model::DnsName;
+use crate::cache::Cache;
+use crate::config::model::{self, DnsName};
 use crate::discovery::{Change, Found, Key, News, Resolution};
 use crate::message::Crowd;
 use crate::telemetry::Registry;
@@ -35,6 +36,7 @@ struct Inner {
     crews: Known<String, Crew>,
     queues: Known<String, Queue>,
     rounds: Known<String, Rounds>,
+    caches: HashMap<String, Arc<Cache>>,
     seats: Vec<Seat>,
     /// By listener.
     crowds: Known<String, Crowd>,
@@ -121,6 +123,29 @@ impl State {
     /// Who is connected to this listener, where that is counted by address.
     pub fn crowd(&self, listener: &str) -> Arc<Crowd> {
         self.inner().crowds.find(listener.to_owned(), Crowd::default)
+    }
+
+    /// These caches are there from now on, and no others: what is in them stays, as far as it fits.
+    pub fn caches(&self, specs: &[model::Cache]) {
+        let caches = &mut self.inner().caches;
+        caches.retain(|name, _| specs.iter().any(|spec| spec.name == *name));
+        for model::Cache { name, memory, max_object } in specs {
+            match caches.get(name) {
+                Some(cache) => cache.resize(*memory, *max_object),
+                None => {
+                    let cache = Cache::new(name, *memory, *max_object, self.registry.cache(name));
+                    caches.insert(name.clone(), Arc::new(cache));
+                }
+            }
+        }
+    }
+
+    pub fn cache(&self, name: &str) -> Option<Arc<Cache>> {
+        self.inner().caches.get(name).cloned()
+    }
+
+    pub fn each_cache(&self) -> Vec<Arc<Cache>> {
+        self.inner().caches.values().cloned().collect()
     }
 
     /// The number of an address that a listener has, the same for as long as the process runs and whichever listener has it: so

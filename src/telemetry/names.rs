@@ -62,6 +62,14 @@ metrics! {
     BACKEND_WEIGHT = Gauge "tidegate_backend_weight", "The backend's weight in force: the file's, or one that was told by hand.";
     BACKEND_IN_FLIGHT = Gauge "tidegate_backend_in_flight", "Requests and tunnels that hold this backend now.";
 
+    CACHE_REQUESTS = Counter "tidegate_cache_requests_total", "Requests that a cache was asked about, by cache and what it had for them.";
+    CACHE_FILLS = Counter "tidegate_cache_fills_total", "Answers that were stored, by cache.";
+    CACHE_FILL_SECONDS = Gauge "tidegate_cache_last_fill_seconds", "How long the last answer that was stored took, from the request to its last byte, by cache.";
+    CACHE_EVICTED = Counter "tidegate_cache_evicted_total", "Entries that had to go to make room, by cache.";
+    CACHE_PURGED = Counter "tidegate_cache_purged_total", "Entries that were purged, by cache.";
+    CACHE_BYTES = Gauge "tidegate_cache_bytes", "Memory that entries hold: keys, heads, contents and what it takes to keep them, by cache.";
+    CACHE_ENTRIES = Gauge "tidegate_cache_entries", "Entries, by cache.";
+
     NAME_ADDRESSES = Gauge "tidegate_discovery_addresses", "Addresses that a name among a pool's backends stands for, the last good ones where it can not be resolved.";
     NAME_RESOLVED = Gauge "tidegate_discovery_last_lookup_successful", "1: the last lookup of the name answered whole; 0: it failed, at least in part, and what was known stays.";
     NAME_FAILURES = Counter "tidegate_discovery_failures_total", "Lookups of the name that failed, at least in part.";

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
+use super::series::CacheResult;
 use crate::address::Address;
 use crate::config::model::{AccessFormat, Reason};
 use crate::failure::Failure;
@@ -57,6 +58,8 @@ pub struct Record<'a> {
     pub total: Duration,
     /// Whether the backend's connection had been used before; `None`: there was none.
     pub reused: Option<bool>,
+    /// What the cache had; `None`: it was not asked.
+    pub cache: Option<CacheResult>,
     pub failure: Option<Failure>,
     pub user_agent: Option<&'a [u8]>,
     pub referer: Option<&'a [u8]>,
@@ -98,6 +101,7 @@ impl Record<'_> {
         json_seconds(line, "first_byte", self.first_byte);
         json_seconds(line, "total", Some(self.total));
         json_plain(line, "reused", self.reused);
+        json_text(line, "cache", self.cache.map(|result| result.as_str().as_bytes()));
         json_text(line, "reason", self.failure.map(|failure| failure.code().as_bytes()));
         json_text(line, "detail", self.failure.and_then(detail).map(str::as_bytes));
         json_text(line, "user_agent", self.user_agent);

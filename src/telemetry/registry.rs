@@ -13,7 +13,7 @@ use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::names::{self, Kind, Metric};
-use super::series::{LogSeries, PoolSeries, RouteSeries, WorkerSeries};
+use super::series::{CacheSeries, LogSeries, PoolSeries, RouteSeries, WorkerSeries};
 use super::turned_away::TurnedAway;
 use super::{process, text};
 use crate::address::Address;
@@ -108,6 +108,7 @@ pub struct Registry {
     handle: PrometheusHandle,
     routes: Named<RouteSeries>,
     pools: Named<PoolSeries>,
+    caches: Named<CacheSeries>,
     workers: Named<WorkerSeries>,
     turned_away: Named<TurnedAway>,
     access_log: Arc<LogSeries>,
@@ -136,6 +137,7 @@ impl Registry {
             handle: exporter.recorder.handle(),
             routes: Named::default(),
             pools: Named::default(),
+            caches: Named::default(),
             workers: Named::default(),
             turned_away: Named::default(),
             access_log: Arc::default(),
@@ -162,6 +164,10 @@ impl Registry {
     /// Connections that the listener of this name turns away.
     pub fn turned_away(&self, listener: &str) -> Arc<TurnedAway> {
         find(&self.turned_away, listener, || TurnedAway::new(listener, &self.exporter))
+    }
+
+    pub fn cache(&self, name: &str) -> Arc<CacheSeries> {
+        find(&self.caches, name, || CacheSeries::new(name, &self.exporter))
     }
 
     pub fn worker(&self, index: usize) -> Arc<WorkerSeries> {

@@ -111,7 +111,7 @@ macro_rules! flush_on_drop {
     };
 }
 
-flush_on_drop! { RouteLocal WorkerLocal }
+flush_on_drop! { RouteLocal WorkerLocal CacheLocal }
 
 impl Drop for PoolLocal {
     fn drop(&mut self) {
@@ -195,6 +195,103 @@ impl RouteLocal {
         }
         self.received.flush(&counters.received);
         self.sent.flush(&counters.sent);
+    }
+}
+
+/// What the cache had for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CacheResult {
+    /// A fresh answer.
+    Hit,
+    /// A stale one: while it is revalidated, because the request takes it, or because the origin fails.
+    Stale,
+    /// The origin has confirmed what was kept.
+    Revalidated,
+    /// Somebody else was fetching it.
+    Collapsed,
+    /// Nothing of this URL.
+    Miss,
+    /// Only answers for other requests.
+    VaryMiss,
+    /// Too old, and the origin had a new one.
+    Expired,
+    /// The request is not one for the cache.
+    Bypass,
+    /// `only-if-cached`, and it was not.
+    Refused,
+}
+
+impl CacheResult {
+    const LABELS: [&'static str; 9] = ["hit", "stale", "revalidated", "collapsed", "miss", "vary_miss", "expired", "bypass", "refused"];
+
+    /// The word for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        CacheResult::LABELS[self as usize]
+    }
+}
+
+/// What is counted of a cache.
+pub struct CacheSeries {
+    results: [Counter; CacheResult::LABELS.len()],
+    fills: Counter,
+    fill_seconds: Gauge,
+    purged: Counter,
+    bytes: Gauge,
+    entries: Gauge,
+    evicted: Counter,
+}
+
+impl CacheSeries {
+    pub(super) fn new(name: &str, exporter: &Exporter) -> CacheSeries {
+        let cache = ("cache", name);
+        CacheSeries {
+            results: CacheResult::LABELS.map(|result| exporter.counter(names::CACHE_REQUESTS, &[cache, ("result", result)])),
+            fills: exporter.counter(names::CACHE_FILLS, &[cache]),
+            fill_seconds: exporter.gauge(names::CACHE_FILL_SECONDS, &[cache]),
+            purged: exporter.counter(names::CACHE_PURGED, &[cache]),
+            bytes: exporter.gauge(names::CACHE_BYTES, &[cache]),
+            entries: exporter.gauge(names::CACHE_ENTRIES, &[cache]),
+            evicted: exporter.counter(names::CACHE_EVICTED, &[cache]),
+        }
+    }
+
+    /// How full it is, and how many entries have had to go so far.
+    pub fn level(&self, bytes: u64, entries: usize, evicted: u64) {
+        self.bytes.set(bytes as f64);
+        self.entries.set(entries as f64);
+        self.evicted.absolute(evicted);
+    }
+
+    /// An answer was stored, so long after it was asked for.
+    pub fn filled(&self, took: Duration) {
+        self.fills.increment(1);
+        self.fill_seconds.set(took.as_secs_f64());
+    }
+
+    pub fn purged(&self, entries: usize) {
+        self.purged.increment(entries as u64);
+    }
+
+    pub fn local(self: &Arc<Self>) -> CacheLocal {
+        CacheLocal { shared: Arc::clone(self), results: Default::default() }
+    }
+}
+
+/// One worker's counts of a cache.
+pub struct CacheLocal {
+    shared: Arc<CacheSeries>,
+    results: [Count; CacheResult::LABELS.len()],
+}
+
+impl CacheLocal {
+    #[inline]
+    pub fn request(&self, result: CacheResult) {
+        self.results[result as usize].add(1);
+    }
+
+    pub fn flush(&self) {
+        self.results.iter().zip(&self.shared.results).for_each(|(local, shared)| local.flush(shared));
     }
 }
 

@@ -16,7 +16,10 @@ pub fn is_not_modified(request: &Fields, kept: &Head) -> bool {
     if request.contains(Name::IfNoneMatch) {
         // It counts alone: `If-Modified-Since` beside it is for those who do not know it.
         let tag = kept.fields.get(Name::Etag);
-        return request.get_all(Name::IfNoneMatch).flat_map(tags).any(|asked| asked == b"*" || tag.is_some_and(|tag| is_weakly_same(asked, tag)));
+        return request
+            .get_all(Name::IfNoneMatch)
+            .flat_map(tags)
+            .any(|asked| asked == b"*" || tag.is_some_and(|tag| is_weakly_same(asked, tag)));
     }
     let mut since = request.get_all(Name::IfModifiedSince);
     let (Some(since), None) = (since.next().and_then(times::date), since.next()) else { return false };
@@ -141,7 +144,9 @@ mod tests {
     #[test]
     fn only_what_is_strong_goes_on_with_a_part() {
         let head = kept(&[("ETag", "\"a\""), ("Last-Modified", ELEVEN), ("Date", NOON)]);
-        for (condition, expected) in [("\"a\"", true), (" \"a\" ", true), ("W/\"a\"", false), ("\"b\"", false), (ELEVEN, true), (NOON, false)] {
+        for (condition, expected) in
+            [("\"a\"", true), (" \"a\" ", true), ("W/\"a\"", false), ("\"b\"", false), (ELEVEN, true), (NOON, false)]
+        {
             assert_eq!(is_same_for_ranges(condition.as_bytes(), &head), expected, "{condition}");
         }
         assert!(!is_same_for_ranges(b"W/\"a\"", &kept(&[("ETag", "W/\"a\"")])));

@@ -344,7 +344,9 @@ mod tests {
             Control::of(&fields)
         };
         let ten = Some(Duration::from_secs(10));
-        for text in ["max-age=10", "max-age=10;x=1", "a=(1 2), max-age=10", "max-age=99, max-age=10", "x=\"a,b\", max-age=10", "max-age=10, a=?0"] {
+        for text in
+            ["max-age=10", "max-age=10;x=1", "a=(1 2), max-age=10", "max-age=99, max-age=10", "x=\"a,b\", max-age=10", "max-age=10, a=?0"]
+        {
             assert_eq!((said(text).max_age, said(text).no_store, said(text).targeted), (ten, false, true), "{text}");
         }
         assert!(said("no-store").no_store && said("no-store=?1").no_store && !said("no-store=?0").no_store);

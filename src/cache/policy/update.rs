@@ -80,9 +80,20 @@ mod tests {
     fn a_304_changes_all_but_the_content() {
         let kept = head(
             200,
-            &[("ETag", "\"a\""), ("Content-Length", "5"), ("Content-Encoding", "gzip"), ("X", "1"), ("X", "2"), ("Y", "1"), ("Content-Type", "a")],
+            &[
+                ("ETag", "\"a\""),
+                ("Content-Length", "5"),
+                ("Content-Encoding", "gzip"),
+                ("X", "1"),
+                ("X", "2"),
+                ("Y", "1"),
+                ("Content-Type", "a"),
+            ],
         );
-        let news = head(304, &[("ETag", "W/\"a\""), ("content-length", "9"), ("Content-encoding", "br"), ("x", "3"), ("x", "4"), ("Content-Type", "b")]);
+        let news = head(
+            304,
+            &[("ETag", "W/\"a\""), ("content-length", "9"), ("Content-encoding", "br"), ("x", "3"), ("x", "4"), ("Content-Type", "b")],
+        );
         let fresh = freshened(&kept, &news);
         for (name, expected) in [
             ("etag", &["\"a\""][..]),

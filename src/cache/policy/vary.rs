@@ -18,7 +18,7 @@ impl Vary {
     pub fn of(answer: &Fields) -> Option<Vary> {
         let mut names = Vec::new();
         for member in answer.members(Name::Vary) {
-            if !is_token(member) || member.contains(&b'*') {
+            if !is_token(member) || member.contains(&b'*') || is_of_the_way(member) {
                 return None;
             }
             names.push(member.to_ascii_lowercase().into_boxed_slice());
@@ -30,6 +30,14 @@ impl Vary {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What answers of both kinds together depend on; `None`: on too much.
+    pub fn and(&self, other: &Vary) -> Option<Vary> {
+        let mut names: Vec<Box<[u8]>> = self.0.iter().chain(&other.0).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        (names.len() <= NAMES_MAX).then(|| Vary(names.into()))
     }
 
     /// Bytes held on the heap.
@@ -83,6 +91,11 @@ fn sort_members(list: &mut [u8]) {
     }
 }
 
+/// What we write ourselves into each request: it is another one for every client, and not in what a client sends.
+fn is_of_the_way(name: &[u8]) -> bool {
+    matches!(Name::of(name), Name::XForwardedFor | Name::XForwardedPort | Name::Forwarded | Name::Via)
+}
+
 fn is_token(text: &[u8]) -> bool {
     text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
@@ -111,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_star_anywhere_and_what_is_no_name_match_nothing() {
-        for value in ["*", "*, *", ", *", "Foo, *", "*, Foo", "a b", "\u{e9}"] {
+        for value in ["*", "*, *", ", *", "Foo, *", "*, Foo", "a b", "\u{e9}", "X-Forwarded-For"] {
             assert_eq!(vary(value), None, "{value}");
         }
         assert_eq!(Vary::of(&fields(&[("Vary", ""), ("Vary", "*")])), None);

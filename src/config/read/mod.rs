@@ -3,6 +3,7 @@
 //! What one table can know of itself is checked here; what takes two tables (a pool that does not exist, an address twice) is left
 //! to `validate`, which is why the places of such things are handed on beside the configuration.
 
+mod cache;
 mod health;
 mod overload;
 mod route;
@@ -24,6 +25,7 @@ use crate::address::Address;
 pub(super) struct Places {
     pub listeners: Vec<ListenerPlaces>,
     pub pools: Vec<PoolPlaces>,
+    pub caches: Vec<Span>,
     pub routes: Vec<RoutePlaces>,
     pub admin: Option<Span>,
 }
@@ -59,6 +61,8 @@ pub(super) struct RoutePlaces {
     pub listeners: Vec<Span>,
     pub pool: Option<Span>,
     pub strip_prefix: Option<Span>,
+    /// Where it names its cache.
+    pub cache: Option<Span>,
     /// Read without a mistake: only such a route can be compared with others.
     pub sound: bool,
 }
@@ -67,10 +71,13 @@ pub(super) struct RoutePlaces {
 pub(super) fn read(file: &Section<'_>) -> (Config, Places) {
     let (listeners, listener_places) = file.named("listen").into_iter().map(listener).unzip();
     let (pools, pool_places) = file.named("pool").into_iter().map(pool).unzip();
+    let (caches, cache_places) = file.named("cache").into_iter().map(cache::cache).unzip();
     let (routes, route_places): (Vec<_>, Vec<_>) = file.repeated("route").iter().map(route::read).unzip();
     let (admin, admin_place) = admin(&file.table("admin", "")).unzip();
-    let config = Config { server: server(&file.table("server", "")), listeners, pools, routes, admin, log: log(&file.table("log", "")) };
-    (config, Places { listeners: listener_places, pools: pool_places, routes: route_places, admin: admin_place })
+    let (server, log) = (server(&file.table("server", "")), log(&file.table("log", "")));
+    let config = Config { server, listeners, pools, caches, routes, admin, log };
+    let places = Places { listeners: listener_places, pools: pool_places, caches: cache_places, routes: route_places, admin: admin_place };
+    (config, places)
 }
 
 fn server(section: &Section<'_>) -> Server {

@@ -23,6 +23,7 @@ pub(super) fn read(section: &Section<'_>) -> (Route, RoutePlaces) {
     let rewrite = section.table("rewrite", "route");
     let strip_prefix = rewrite.parsed("strip_prefix", value::strip_prefix);
     let action = action(section, pool.as_ref());
+    let (cache, cache_place) = super::cache::of_route(section).unzip();
     let route = Route {
         name: name.as_ref().map_or_else(|| name_by_pattern(section), |name| name.value.clone()),
         listeners,
@@ -52,6 +53,7 @@ pub(super) fn read(section: &Section<'_>) -> (Route, RoutePlaces) {
         request_headers: edits(section, "request_headers"),
         response_headers: edits(section, "response_headers"),
         strip_prefix: strip_prefix.as_ref().map(|prefix| prefix.value.clone()),
+        cache,
     };
     warn_of_what_needs_a_pool(section, &route);
     let places = RoutePlaces {
@@ -60,6 +62,7 @@ pub(super) fn read(section: &Section<'_>) -> (Route, RoutePlaces) {
         listeners: listener_places,
         pool: pool.map(|pool| pool.span),
         strip_prefix: strip_prefix.map(|prefix| prefix.span),
+        cache: cache_place,
         sound: section.error_count() == errors_before,
     };
     (route, places)
@@ -215,7 +218,7 @@ fn warn_of_what_needs_a_pool(section: &Section<'_>, route: &Route) {
     if matches!(route.action, Action::Pool(_)) {
         return;
     }
-    for key in ["timeout", "rewrite", "request_headers"] {
+    for key in ["timeout", "rewrite", "request_headers", "cache"] {
         if let Some(span) = section.key_span(key) {
             section.note(Problem::warning(span, format!("`{key}` has no effect: the route answers without a backend")).help("take it out"));
         }

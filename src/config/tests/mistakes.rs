@@ -650,7 +650,7 @@ response_headers = { set = { a = "1" }, add = { A = "2" }, remove = ["a"], repla
         r#"pool = "app""#,
         r#"pool = "app"
 cache = "main""#,
-        &[r#"11:1: `cache` is not supported yet (take it out)"#],
+        &[r#"11:9: there is no cache `main` (add a `[cache.main]`)"#],
     ),
     (
         r#"pool = "app""#,
@@ -682,8 +682,18 @@ path = "/x""#,
         r#"[[route]]"#,
         r#"[cache.main]
 memory = "1GiB"
-[[route]]"#,
-        &[r#"9:2: `cache` is not supported yet (take it out)"#],
+max_object = "1GiB"
+[[route]]
+cache = { use = "mian", default_ttl_by_status = { 99 = "1s", 404 = "x" }, vary_by = "uri", ignore_query = ["a=b"] }"#,
+        &[
+            r#"9:8: warning: no route uses cache `main` (write `cache = "main"` in the routes whose answers are to be kept)"#,
+            r#"11:14: `max_object` of 1GiB is too large for a memory of 1GiB (it can be a quarter of `memory` at most: "256MiB")"#,
+            r#"13:17: there is no cache `mian` (did you mean `main`?)"#,
+            r#"13:51: `99` is not a status, nor a range of them (write one from 200 to 599 such as "200", or a range such as "200-399")"#,
+            r#"13:68: `x` is not a duration (write a number and a unit, such as "500ms", "30s", "1m 30s" or "1h")"#,
+            r#"13:85: answers cannot be told apart by `uri` (write "header:NAME" or "cookie:NAME"; the URL counts anyway)"#,
+            r#"13:108: `a=b` is not the name of a parameter (write a name, or its beginning with `*` behind: "utm_*")"#,
+        ],
     ),
     (
         r#"[[route]]"#,
@@ -731,7 +741,7 @@ access_file = "a.log"
         r#"[[route]]"#,
         r#"[metrics]
 [[route]]"#,
-        &[r#"9:2: unknown key `metrics` at the top of the file (there are `server`, `listen`, `pool`, `route`, `admin`, `log`)"#],
+        &[r#"9:2: unknown key `metrics` at the top of the file (there are `server`, `listen`, `pool`, `route`, `admin`, `log`, `cache`)"#],
     ),
     (
         r#"[[route]]"#,

@@ -132,6 +132,7 @@ rewrite = { strip_prefix = "/api" }
         },
         response_headers: HeaderEdits::default(),
         strip_prefix: Some("/api".to_owned()),
+        cache: None,
     };
     assert_eq!(config.routes[1], expected);
     assert_eq!(config.routes[1].predicates(), 4);

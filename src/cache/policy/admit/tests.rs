@@ -1,8 +1,8 @@
 //! Tables from RFC 9111, section by section.
 
 use super::*;
-use crate::cache::policy::reuse::Use;
 use crate::cache::policy::Demands;
+use crate::cache::policy::reuse::Use;
 use crate::message::Version;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -175,7 +175,8 @@ fn a_route_speaks_where_answers_are_silent_and_louder_where_it_must() {
         ..Rules::default()
     };
     let loud = Rules { override_ttl: Some(seconds(77)), ..rules.clone() };
-    let lifetime = |status, fields: &[(&str, &str)], rules: &Rules| kept(GET, status, fields, rules).map(|kept| kept.terms.lifetime.as_secs());
+    let lifetime =
+        |status, fields: &[(&str, &str)], rules: &Rules| kept(GET, status, fields, rules).map(|kept| kept.terms.lifetime.as_secs());
     let set = |control| [("Cache-Control", control)];
     for (status, fields, rules, expected) in [
         (200, &[][..], &rules, Ok(10)),

@@ -1,0 +1,404 @@
+//! Answers that are kept: used again where they may be, fetched once for many, and never wrong.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Backend, Counting, Message, Proxy, Site, Wire, until};
+
+const CACHE: &str = "[cache.main]\nmemory = \"16MiB\"\nmax_object = \"1MiB\"";
+
+fn site(backend: std::net::SocketAddr) -> Site {
+    Site::to([backend]).with(CACHE)
+}
+
+fn cached(backend: std::net::SocketAddr) -> Proxy {
+    site(backend).route("cache = \"main\"").start()
+}
+
+/// A backend that gives the same answer always.
+fn always(fields: &str, body: &str) -> Counting {
+    answering(fields, body, Duration::ZERO)
+}
+
+fn answering(fields: &str, body: &str, takes: Duration) -> Counting {
+    let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    Counting::answering("127.0.0.1:0".parse().unwrap(), answer, takes)
+}
+
+fn ask(proxy: &Proxy, request: &str) -> Message {
+    let mut wire = proxy.connect();
+    wire.send(format!("{request}\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    wire.answer()
+}
+
+#[track_caller]
+fn status_says(answer: &Message, what: &str) {
+    let said = answer.head.get("cache-status").unwrap_or_default();
+    assert!(said.starts_with("tidegate; ") && said.contains(what), "{said:?} has no {what:?}");
+}
+
+#[test]
+fn the_second_request_is_answered_from_memory() {
+    let backend = always("Cache-Control: max-age=60\r\nX-A: 1", "hello");
+    let proxy = cached(backend.address());
+    let first = proxy.get("/x");
+    status_says(&first, "fwd=uri-miss");
+    status_says(&first, "stored");
+    let mut wire = proxy.connect();
+    for _ in 0..3 {
+        wire.send("GET /x HTTP/1.1\r\nHost: ");
+        wire.send(format!("{}\r\n\r\n", proxy.web));
+        let hit = wire.answer();
+        assert_eq!((hit.status(), hit.text().as_str(), hit.head.get("x-a")), (200, "hello", Some("1")));
+        assert_eq!((hit.head.get("age"), hit.head.get("content-length")), (Some("0"), Some("5")));
+        assert_eq!(hit.head.all("via").len(), 1);
+        assert!(hit.head.get("date").is_some());
+        status_says(&hit, "hit; ttl=");
+    }
+    assert_eq!(backend.requests(), 1);
+    proxy.metric_becomes("tidegate_cache_requests_total", &["cache=\"main\"", "result=\"hit\""], 3.0);
+    proxy.metric_becomes("tidegate_cache_entries", &["cache=\"main\""], 1.0);
+    until("both lines", || (proxy.access_lines().len() >= 4).then_some(()));
+    // Of several workers, in no order.
+    let mut words: Vec<String> = proxy.access_lines().iter().map(|line| line["cache"].to_string()).collect();
+    words.sort();
+    assert_eq!(words, ["\"hit\"", "\"hit\"", "\"hit\"", "\"miss\""]);
+}
+
+#[test]
+fn what_may_not_be_kept_is_fetched_each_time() {
+    for (fields, why) in [
+        ("Cache-Control: no-store", "detail=no-store"),
+        ("Cache-Control: private, max-age=60", "detail=private"),
+        ("Cache-Control: max-age=60\r\nSet-Cookie: a=b", "detail=set-cookie"),
+        ("Cache-Control: max-age=60\r\nVary: *", "detail=vary"),
+        ("X-A: 1", "detail=no-lifetime"),
+    ] {
+        let backend = always(fields, "mine");
+        let proxy = cached(backend.address());
+        for _ in 0..3 {
+            status_says(&proxy.get("/"), why);
+        }
+        assert_eq!(backend.requests(), 3, "{fields}");
+    }
+}
+
+#[test]
+fn requests_that_are_not_for_the_cache_go_around_it() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let proxy = cached(backend.address());
+    for request in ["OPTIONS / HTTP/1.1", "GET / HTTP/1.1\r\nIf-Match: \"a\"", "GET / HTTP/1.1\r\nContent-Length: 0\r\nRange: bytes=0-0"] {
+        assert_eq!(ask(&proxy, request).status(), 200, "{request}");
+        assert_eq!(ask(&proxy, request).status(), 200, "{request}");
+    }
+    assert_eq!(backend.requests(), 6);
+    let refused = ask(&proxy, "GET /other HTTP/1.1\r\nCache-Control: only-if-cached");
+    assert_eq!((refused.status(), backend.requests()), (504, 6));
+}
+
+#[test]
+fn what_is_kept_answers_heads_parts_and_conditions() {
+    let backend = always("Cache-Control: max-age=60\r\nETag: \"e\"\r\nContent-Type: text/plain", "0123456789");
+    let proxy = cached(backend.address());
+    ask(&proxy, "GET / HTTP/1.1");
+    let mut wire = proxy.connect();
+    wire.send("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let head = wire.head();
+    assert_eq!((head.status(), head.get("content-length")), (200, Some("10")));
+    assert_eq!(wire.rest().0, b"");
+    for (request, status, body, range) in [
+        ("Range: bytes=2-4", 206, "234", Some("bytes 2-4/10")),
+        ("Range: bytes=-3", 206, "789", Some("bytes 7-9/10")),
+        ("Range: bytes=10-", 416, "", Some("bytes */10")),
+        ("Range: bytes=0-1,4-5", 200, "0123456789", None),
+        ("Range: bytes=0-1\r\nIf-Range: \"e\"", 206, "01", Some("bytes 0-1/10")),
+        ("Range: bytes=0-1\r\nIf-Range: \"f\"", 200, "0123456789", None),
+    ] {
+        let answer = ask(&proxy, &format!("GET / HTTP/1.1\r\n{request}"));
+        assert_eq!((answer.status(), answer.text().as_str(), answer.head.get("content-range")), (status, body, range), "{request}");
+    }
+    let mut wire = proxy.connect();
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"e\"\r\nConnection: close\r\n\r\n");
+    let head = wire.head();
+    assert_eq!((head.status(), head.get("etag"), head.get("content-type")), (304, Some("\"e\""), None));
+    assert_eq!(wire.rest().0, b"");
+    assert_eq!(backend.requests(), 1);
+}
+
+#[test]
+fn a_crowd_reads_one_fetch_while_it_grows() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let mut crowd: Vec<Wire> = (0..20).map(|_| proxy.connect()).collect();
+    crowd.iter_mut().for_each(|wire| wire.send("GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    let mut origin = backend.accept();
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+    for wire in &mut crowd {
+        assert_eq!(wire.head().status(), 200);
+        assert_eq!(wire.chunk_size(), 4, "the first half is there before the second exists");
+        wire.expect("half\r\n");
+    }
+    origin.send("5\r\n done\r\n0\r\n\r\n");
+    for wire in &mut crowd {
+        assert_eq!(wire.chunked().0, b" done");
+    }
+    backend.assert_untouched();
+    let hit = ask(&proxy, "GET /big HTTP/1.1");
+    assert_eq!((hit.text().as_str(), hit.head.get("content-length")), ("half done", Some("9")));
+    proxy.metric_becomes("tidegate_cache_requests_total", &["result=\"collapsed\""], 19.0);
+}
+
+#[test]
+fn nobody_waits_for_an_answer_that_is_anothers() {
+    let takes = Duration::from_millis(300);
+    let backend = answering("Cache-Control: private", "mine", takes);
+    let proxy = cached(backend.address());
+    let mut crowd: Vec<Wire> = (0..10).map(|_| proxy.connect()).collect();
+    let began = Instant::now();
+    crowd.iter_mut().for_each(|wire| wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    crowd.iter_mut().for_each(|wire| assert_eq!(wire.answer().status(), 200));
+    assert_eq!(backend.requests(), 10);
+    assert!(backend.peak() >= 8, "{} at once", backend.peak());
+    assert!(began.elapsed() < takes * 5, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_fetch_goes_on_when_its_client_leaves() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    for (at, cut) in ["", "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nha"].iter().enumerate() {
+        let mut client = proxy.connect();
+        client.send(format!("GET /{at} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let mut origin = backend.accept();
+        origin.request();
+        origin.send(cut);
+        if !cut.is_empty() {
+            assert_eq!(client.head().status(), 200);
+        }
+        client.reset();
+        until("the client's request to be over", || proxy.access_lines().get(at).cloned());
+        let rest = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nhalf".strip_prefix(cut).unwrap();
+        origin.send(rest);
+        proxy.metric_becomes("tidegate_cache_fills_total", &[], at as f64 + 1.0);
+        assert_eq!(ask(&proxy, &format!("GET /{at} HTTP/1.1")).text(), "half");
+        backend.assert_untouched();
+        drop(origin);
+    }
+}
+
+#[test]
+fn a_slow_fetch_is_succeeded() {
+    let backend = Backend::bind();
+    let proxy = site(backend.address()).route("cache = { use = \"main\", lock_age = \"200ms\" }").start();
+    let (mut first, mut second) = (proxy.connect(), proxy.connect());
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut slow = backend.accept();
+    slow.request();
+    second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut quick = backend.accept();
+    quick.request();
+    quick.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\nquick");
+    assert_eq!(second.answer().text(), "quick");
+    slow.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nslow");
+    assert_eq!(first.answer().text(), "slow");
+}
+
+#[test]
+fn a_cut_is_a_cut_and_is_not_kept() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    for _ in 0..2 {
+        let mut client = proxy.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut origin = backend.accept();
+        origin.request();
+        origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nhalf");
+        drop(origin);
+        client.head();
+        assert_eq!(client.rest().0, b"half");
+    }
+    assert_eq!(proxy.metric("tidegate_cache_entries", &[]).unwrap_or_default(), 0.0);
+}
+
+#[test]
+fn what_is_too_large_passes_by_whole() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let piece = vec![b'x'; 256 << 10];
+    for framing in ["Content-Length: 4194304", "Transfer-Encoding: chunked"] {
+        let mut client = proxy.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut origin = backend.accept();
+        origin.request();
+        origin.send(format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n{framing}\r\n\r\n"));
+        let chunked = framing.starts_with('T');
+        let mut sender = origin.writer();
+        let piece = piece.clone();
+        let sending = std::thread::spawn(move || {
+            for _ in 0..16 {
+                if chunked {
+                    sender.send(format!("{:x}\r\n", piece.len()));
+                }
+                sender.send(&piece);
+                if chunked {
+                    sender.send("\r\n");
+                }
+            }
+            if chunked {
+                sender.send("0\r\n\r\n");
+            }
+        });
+        client.head();
+        let read = if chunked { client.chunked().0.len() } else { client.up_to(4 << 20) };
+        assert_eq!(read, 4 << 20, "{framing}");
+        sending.join().unwrap();
+    }
+    assert_eq!(proxy.metric("tidegate_cache_entries", &[]).unwrap_or_default(), 0.0);
+}
+
+#[test]
+fn the_origin_is_asked_whether_it_still_holds() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut origin = backend.accept();
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"one\"\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(client.answer().text(), "body");
+    for (theirs, status) in [("", 200), ("If-None-Match: \"theirs\"\r\n", 200), ("If-None-Match: \"one\"\r\n", 304)] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{theirs}\r\n"));
+        assert_eq!(origin.request().head.all("if-none-match"), ["\"one\""]);
+        origin.send("HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\nX-A: 2\r\n\r\n");
+        let head = client.head();
+        assert_eq!((head.status(), head.get("x-a")), (status, Some("2")));
+        assert!(head.get("cache-status").unwrap().contains("fwd=stale; fwd-status=304"));
+        if status == 200 {
+            client.expect("body");
+        }
+    }
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 3\r\n\r\nnew");
+    assert_eq!(client.answer().text(), "new");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(origin.request().head.get("if-none-match").is_none(), "what was kept is gone");
+}
+
+/// Stale from the start, by its `Age`: no test has to wait for it.
+const OLD: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=10, stale-while-revalidate=60, stale-if-error=600\r\nAge: 10\r\nContent-Length: 3\r\n\r\nold";
+
+#[test]
+fn stale_answers_are_used_while_somebody_fetches_them_anew() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut origin = backend.accept();
+    origin.request();
+    origin.send(OLD);
+    assert_eq!(client.answer().text(), "old");
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let stale = client.answer();
+        assert_eq!(stale.text(), "old");
+        assert!(stale.head.get("age").is_some_and(|age| age.parse::<u32>().unwrap() >= 10));
+    }
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\nnew");
+    until("the new answer", || (ask(&proxy, "GET / HTTP/1.1").text() == "new").then_some(()));
+    assert!(origin.is_quiet(), "it was fetched once");
+}
+
+#[test]
+fn a_failing_origin_is_hidden_while_that_is_allowed() {
+    let backend = Backend::bind();
+    let proxy = site(backend.address()).route("cache = { use = \"main\", stale_if_error = \"1h\" }").start();
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut origin = backend.accept();
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=10\r\nAge: 10\r\nContent-Length: 3\r\n\r\nold");
+    assert_eq!(client.answer().text(), "old");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.request();
+    origin.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy");
+    assert_eq!(client.answer().text(), "old");
+    drop((backend, origin));
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().text(), "old");
+    client.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().status(), 502);
+}
+
+#[test]
+fn a_change_makes_what_is_kept_out_of_date() {
+    let backend = always("Cache-Control: max-age=60\r\nLocation: /created\r\nContent-Location: http://b/other", "x");
+    let proxy = cached(backend.address());
+    let fetched = |path: &str| {
+        let before = backend.requests();
+        ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        backend.requests() > before
+    };
+    assert!(fetched("/x") && fetched("/created") && fetched("/other"));
+    assert!(!fetched("/x"));
+    ask(&proxy, "POST /x HTTP/1.1\r\nContent-Length: 0");
+    assert!(fetched("/x") && fetched("/created"));
+    assert!(!fetched("/other"), "it is another host's");
+    ask(&proxy, "OPTIONS /x HTTP/1.1");
+    assert!(!fetched("/x"));
+}
+
+#[test]
+fn variants_are_kept_beside_each_other() {
+    let backend = always("Cache-Control: max-age=60\r\nVary: Accept-Language, X-Team", "x");
+    let proxy = cached(backend.address());
+    let variants = ["", "\r\nAccept-Language: de", "\r\nAccept-Language: en", "\r\nX-Team: a", "\r\nX-Team: A"];
+    for round in 1..=2 {
+        for variant in variants {
+            let answer = ask(&proxy, &format!("GET / HTTP/1.1{variant}"));
+            if round == 2 {
+                status_says(&answer, "hit");
+            }
+        }
+        assert_eq!(backend.requests(), variants.len());
+    }
+    ask(&proxy, "DELETE / HTTP/1.1");
+    ask(&proxy, "GET / HTTP/1.1");
+    assert_eq!(backend.requests(), variants.len() + 2);
+}
+
+#[test]
+fn a_reload_keeps_what_is_kept() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let site = site(backend.address());
+    let proxy = site.clone().route("cache = \"main\"").start();
+    proxy.get("/");
+    proxy.edit(&site.route("cache = { use = \"main\", status_header = \"key\" }").pool("algorithm = \"round_robin\""));
+    assert_eq!(proxy.command(&["reload"]).0, Some(0));
+    let hit = proxy.get("/");
+    status_says(&hit, &format!("key=\"http://{}/\"", proxy.web));
+    assert_eq!(backend.requests(), 1);
+}
+
+#[test]
+fn routes_that_send_the_origin_something_else_do_not_share() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let proxy = site(backend.address())
+        .route("cache = \"main\"")
+        .with("[[route]]\nheader = { x-team = \"a\" }\npool = \"app\"\ncache = \"main\"\nrequest_headers = { set = { x-team = \"b\" } }")
+        .start();
+    ask(&proxy, "GET / HTTP/1.1");
+    ask(&proxy, "GET / HTTP/1.1\r\nX-Team: a");
+    assert_eq!(backend.requests(), 2);
+}
+
+#[test]
+fn nothing_is_kept_for_routes_without_a_cache() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let proxy = Site::to([backend.address()]).start();
+    for _ in 0..2 {
+        assert!(proxy.get("/").head.get("cache-status").is_none());
+    }
+    assert_eq!(backend.requests(), 2);
+}

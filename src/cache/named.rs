@@ -1,0 +1,370 @@
+//! One cache, as `[cache.NAME]` names it: the store, the fills under way, and the marks of what is not worth waiting for.
+//!
+//! Who looks for an answer and does not find it joins the fill that is under way, or leads one. Whatever goes into the store goes
+//! there from a fill, under the lock of its URL: a purge first taints the fills, then walks the store, so that nothing that was
+//! asked for before it turns up after it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::fill::{Fill, Flow, Opened, Settled};
+use super::key::{self, Key};
+use super::object::{Content, Object};
+use super::policy::Vary;
+use super::store::{Family, Fate, Memory, Slot, Store};
+use crate::failure::Failure;
+use crate::message::{Fields, Head};
+use crate::telemetry::CacheSeries;
+
+/// How long it is remembered that an answer could not be shared.
+const MARKED_FOR: Duration = Duration::from_secs(10);
+/// So many at once; a mark is a hash, and one that is taken for another costs a fetch and no more.
+const MARKS: usize = 16_384;
+/// Fills under way are found by the hash of their URL, under one lock of so many.
+const LOCKS: usize = 64;
+/// What is under way may hold this part of the memory beside what is kept.
+const FILLING_PART: u64 = 10;
+
+pub struct Cache {
+    pub name: Arc<str>,
+    pub series: Arc<CacheSeries>,
+    store: Memory,
+    fills: Box<[Mutex<Fills>]>,
+    marks: quick_cache::sync::Cache<u64, Instant>,
+    hash: RandomState,
+    families: AtomicU64,
+    memory: AtomicU64,
+    object_bytes_max: AtomicU64,
+    /// Bytes that fills hold now.
+    filling: AtomicU64,
+}
+
+/// By key. Several of one key where a slow one was succeeded, or where nobody is to wait for another.
+type Fills = HashMap<Key, Vec<Arc<Fill>>>;
+
+/// What a request looks for: the bytes of its key, in room that is used again.
+#[derive(Debug, Default)]
+pub struct Sought {
+    bytes: Vec<u8>,
+    url: usize,
+}
+
+impl Sought {
+    /// Begins anew; `write` appends the key of the URL.
+    pub fn set(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.clear();
+        write(&mut self.bytes);
+        self.url = self.bytes.len();
+    }
+
+    fn url(&self) -> &[u8] {
+        &self.bytes[..self.url]
+    }
+
+    /// To be kept beyond the next request.
+    pub fn to_owned(&self) -> Sought {
+        Sought { bytes: self.bytes.clone(), url: self.url }
+    }
+}
+
+/// What there is for a request, good or not.
+pub enum Found {
+    Object(Arc<Object>),
+    Nothing,
+    /// There are answers under this URL, for other requests.
+    OtherVariants,
+}
+
+pub enum Join {
+    Lead(Lead),
+    Wait(Arc<Fill>),
+}
+
+impl Cache {
+    pub fn new(name: &str, memory: u64, object_bytes_max: u64, series: Arc<CacheSeries>) -> Cache {
+        Cache {
+            name: name.into(),
+            series,
+            store: Memory::new(memory, object_bytes_max),
+            fills: (0..LOCKS).map(|_| Mutex::default()).collect(),
+            marks: quick_cache::sync::Cache::new(MARKS),
+            hash: RandomState::new(),
+            families: AtomicU64::new(1),
+            memory: AtomicU64::new(memory),
+            object_bytes_max: AtomicU64::new(object_bytes_max),
+            filling: AtomicU64::new(0),
+        }
+    }
+
+    /// As the configuration has it now. What is kept stays, as far as it fits.
+    pub fn resize(&self, memory: u64, object_bytes_max: u64) {
+        self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
+        if self.memory.swap(memory, Ordering::Relaxed) != memory {
+            self.store.resize(memory);
+        }
+    }
+
+    /// Tells the metrics how full it is.
+    pub fn report(&self) {
+        self.series.level(self.store.weight(), self.store.len(), self.store.evicted());
+    }
+
+    /// Content that is longer passes by.
+    pub fn object_bytes_max(&self) -> u64 {
+        self.object_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Looks for the answer to this request. Where answers vary, the key grows by what they vary on.
+    pub fn find(&self, sought: &mut Sought, request: &Fields) -> Found {
+        sought.bytes.truncate(sought.url);
+        match self.store.get(sought.url()) {
+            None => Found::Nothing,
+            Some(Slot::Object(object)) => Found::Object(object),
+            Some(Slot::Family(family)) => {
+                key::push_variant(family.number, &family.vary, request, &mut sought.bytes);
+                match self.store.get(&sought.bytes) {
+                    Some(Slot::Object(object)) => Found::Object(object),
+                    _ => Found::OtherVariants,
+                }
+            }
+        }
+    }
+
+    /// Joins who fetches this answer, or leads. `sought`: as `find` left it.
+    pub fn join(self: &Arc<Self>, sought: &Sought, now: Instant) -> Join {
+        if self.is_marked(sought, now) {
+            return Join::Lead(self.lead_alone(sought, now));
+        }
+        let mut fills = self.fills(sought.url());
+        if let Some(fill) = fills.get(&*sought.bytes).and_then(|fills| fills.last()).filter(|fill| fill.takes_waiters()) {
+            return Join::Wait(fill.clone());
+        }
+        Join::Lead(self.lead(&mut fills, sought, Fill::new(now, true)))
+    }
+
+    /// In place of a fill that takes too long, unless somebody else was quicker.
+    pub fn succeed(self: &Arc<Self>, sought: &Sought, slow: &Arc<Fill>, now: Instant) -> Join {
+        slow.close();
+        self.join(sought, now)
+    }
+
+    /// Fetches without anybody else waiting for it.
+    pub fn lead_alone(self: &Arc<Self>, sought: &Sought, now: Instant) -> Lead {
+        self.lead(&mut self.fills(sought.url()), sought, Fill::new(now, false))
+    }
+
+    fn lead(self: &Arc<Self>, fills: &mut Fills, sought: &Sought, fill: Fill) -> Lead {
+        let (key, fill) = (Key::of(&sought.bytes), Arc::new(fill));
+        fills.entry(key.clone()).or_default().push(fill.clone());
+        Lead { cache: self.clone(), key, url: sought.url, fill, held: 0, over: false }
+    }
+
+    /// Forgets the answers to this URL, and does not keep what was asked for before: it has been changed.
+    pub fn invalidate(&self, sought: &Sought) {
+        let fills = self.fills(sought.url());
+        fills.iter().filter(|(key, _)| key.bytes().starts_with(sought.url())).flat_map(|(_, fills)| fills).for_each(|fill| fill.taint());
+        self.store.remove(sought.url());
+    }
+
+    /// `fate`: of what is kept, by its key, and its answer where it is one. `taints`: whether what is under way may be meant too, as far
+    /// as it is known. How many entries it met.
+    pub fn purge(&self, mut fate: impl FnMut(&[u8], Option<&Object>) -> Fate, taints: impl Fn(&[u8], Option<&Head>) -> bool) -> usize {
+        for fills in &self.fills {
+            for (key, fills) in lock(fills).iter() {
+                for fill in fills {
+                    let opened = fill.opened();
+                    if taints(key.bytes(), opened.as_ref().map(|opened| &opened.head)) {
+                        fill.taint();
+                    }
+                }
+            }
+        }
+        self.store.purge(&mut |key, slot| match slot {
+            Slot::Object(object) => fate(key, Some(object)),
+            Slot::Family(_) => fate(key, None),
+        })
+    }
+
+    fn is_marked(&self, sought: &Sought, now: Instant) -> bool {
+        self.marks.get(&self.hash.hash_one(&*sought.bytes)).is_some_and(|until| now < until)
+    }
+
+    fn fills(&self, url: &[u8]) -> MutexGuard<'_, Fills> {
+        lock(&self.fills[self.hash.hash_one(url) as usize % LOCKS])
+    }
+
+    /// Puts an answer in the store, in the family that it belongs to. Under the lock of its URL.
+    fn keep(&self, url: &[u8], request: &Fields, vary: &Vary, make: impl FnOnce(Key) -> Object) {
+        let family = match self.store.get(url) {
+            Some(Slot::Family(family)) => Some(family),
+            _ if vary.is_empty() => None,
+            _ => Some(self.family(url, vary.clone())),
+        };
+        let Some(mut family) = family else {
+            let object = make(Key::of(url));
+            return self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
+        };
+        match family.vary.and(vary) {
+            Some(both) if both != family.vary => family = self.family(url, both),
+            Some(_) => {}
+            None => family = self.family(url, vary.clone()),
+        }
+        let mut bytes = url.to_vec();
+        key::push_variant(family.number, &family.vary, request, &mut bytes);
+        let object = make(Key::of(&bytes));
+        self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
+    }
+
+    fn family(&self, url: &[u8], vary: Vary) -> Arc<Family> {
+        let family = Arc::new(Family { vary, number: self.families.fetch_add(1, Ordering::Relaxed) });
+        self.store.put(Key::of(url), Slot::Family(family.clone()));
+        family
+    }
+}
+
+/// Nothing that is locked here is ever left half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who fetches an answer. Dropped before it is over, it lets all who wait go, or cuts them off where they read already.
+pub struct Lead {
+    cache: Arc<Cache>,
+    key: Key,
+    url: usize,
+    pub fill: Arc<Fill>,
+    /// Bytes that count as under way.
+    held: u64,
+    over: bool,
+}
+
+impl Lead {
+    /// The answer may be kept, and shared from now on. `shares`: with those who wait, too.
+    pub fn open(&self, opened: Opened) {
+        self.fill.open(opened);
+    }
+
+    /// One more piece; where it has become too much, the answer is not kept.
+    pub fn pour(&mut self, piece: Bytes) {
+        let len = piece.len() as u64;
+        let filling = self.cache.filling.fetch_add(len, Ordering::Relaxed) + len;
+        self.held += len;
+        self.fill.pour(piece);
+        let budget = self.cache.memory.load(Ordering::Relaxed) / FILLING_PART;
+        let is_too_much = self.fill.poured() > self.cache.object_bytes_max() || filling > budget.max(self.cache.object_bytes_max());
+        if is_too_much && !self.fill.is_narrow() {
+            self.mark();
+            self.leave();
+            self.fill.narrow();
+            self.unhold();
+        }
+    }
+
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Flow> {
+        self.fill.poll_room(cx)
+    }
+
+    /// The content is whole: it is kept, unless it was too much or something was purged meanwhile. `request`: whose answer it is.
+    pub fn finish(mut self, request: &Fields) {
+        self.over = true;
+        if let Some(opened) = self.fill.opened().filter(|_| !self.fill.is_narrow()) {
+            let cost = self.fill.began.elapsed();
+            let content = Content::of(self.fill.pieces());
+            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, cost);
+            let url = &self.key.bytes()[..self.url];
+            let mut fills = self.cache.fills(url);
+            if !self.fill.is_tainted() {
+                self.cache.keep(url, request, &opened.admitted.vary, make);
+                self.cache.series.filled(cost);
+            }
+            remove(&mut fills, &self.key, &self.fill);
+        }
+        self.fill.end(Ok(()));
+    }
+
+    /// The content broke off.
+    pub fn fail(mut self, failure: Failure) {
+        self.over = true;
+        self.leave();
+        self.fill.end(Err(failure));
+    }
+
+    /// The origin says that what is kept still holds, with this head and under these terms from now on.
+    pub fn confirm(mut self, object: Object) -> Arc<Object> {
+        self.over = true;
+        let object = Arc::new(object);
+        let mut fills = self.cache.fills(&self.key.bytes()[..self.url]);
+        if !self.fill.is_tainted() {
+            self.cache.store.touch(object.clone());
+        }
+        remove(&mut fills, &self.key, &self.fill);
+        drop(fills);
+        self.fill.settle(Settled::Kept(object.clone()));
+        object
+    }
+
+    /// What is kept is used as it is.
+    pub fn settle(mut self, object: Arc<Object>) {
+        self.over = true;
+        self.leave();
+        self.fill.settle(Settled::Kept(object));
+    }
+
+    /// Everybody asks for himself, and for a while nobody waits for another.
+    pub fn release(mut self) {
+        self.over = true;
+        self.mark();
+        self.leave();
+        self.fill.settle(Settled::Released);
+    }
+
+    /// From now on nobody waits for others with the same wish.
+    pub fn mark(&self) {
+        self.cache.marks.insert(self.cache.hash.hash_one(self.key.bytes()), Instant::now() + MARKED_FOR);
+    }
+
+    /// The answer that is kept under this key is out of date, and there is none to take its place.
+    pub fn forget(&self) {
+        self.cache.store.remove(self.key.bytes());
+    }
+
+    fn leave(&self) {
+        remove(&mut self.cache.fills(&self.key.bytes()[..self.url]), &self.key, &self.fill);
+    }
+
+    fn unhold(&mut self) {
+        self.cache.filling.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.unhold();
+        if !self.over {
+            self.leave();
+            match self.fill.opened() {
+                Some(_) => self.fill.end(Err(Failure::Internal)),
+                None => self.fill.settle(Settled::Released),
+            }
+        }
+    }
+}
+
+fn remove(fills: &mut Fills, key: &Key, fill: &Arc<Fill>) {
+    if let Some(list) = fills.get_mut(key) {
+        list.retain(|other| !Arc::ptr_eq(other, fill));
+        if list.is_empty() {
+            fills.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "named/tests.rs"]
+mod tests;

@@ -1,0 +1,144 @@
+use super::*;
+use crate::cache::policy::{Admitted, Terms};
+use crate::message::{Length, Version};
+use crate::telemetry::Registry;
+
+fn cache(memory: u64, object: u64) -> Arc<Cache> {
+    Arc::new(Cache::new("main", memory, object, Registry::new().cache("main")))
+}
+
+fn sought(url: &str) -> Sought {
+    let mut sought = Sought::default();
+    sought.set(|out| out.extend_from_slice(url.as_bytes()));
+    sought
+}
+
+fn opened(vary: &[&str]) -> Opened {
+    let zero = Duration::ZERO;
+    let terms = Terms {
+        received: Instant::now(),
+        initial_age: zero,
+        lifetime: Duration::from_secs(9),
+        no_cache: false,
+        strict: false,
+        stale_while_revalidate: zero,
+        stale_if_error: zero,
+    };
+    let mut head = Head::response(200, b"", Version::Http11);
+    head.fields.append(b"Vary", vary.join(",").as_bytes());
+    let admitted = Admitted { terms, vary: Vary::of(&head.fields).expect("names"), withheld: Vec::new() };
+    Opened { head, admitted, variant: Vec::new(), length: Length::Unknown }
+}
+
+fn request(fields: &[(&str, &str)]) -> Fields {
+    let mut request = Fields::default();
+    fields.iter().for_each(|(name, value)| request.append(name.as_bytes(), value.as_bytes()));
+    request
+}
+
+fn lead(cache: &Arc<Cache>, sought: &Sought) -> Lead {
+    match cache.join(sought, Instant::now()) {
+        Join::Lead(lead) => lead,
+        Join::Wait(_) => panic!("somebody leads already"),
+    }
+}
+
+fn waits(cache: &Arc<Cache>, sought: &Sought) -> Option<Arc<Fill>> {
+    match cache.join(sought, Instant::now()) {
+        Join::Lead(_) => None,
+        Join::Wait(fill) => Some(fill),
+    }
+}
+
+/// Fetches an answer for this request, as the origin says that it varies.
+fn fill(cache: &Arc<Cache>, url: &str, vary: &[&str], fields: &Fields) {
+    let mut sought = sought(url);
+    cache.find(&mut sought, fields);
+    let mut led = lead(cache, &sought);
+    led.open(opened(vary));
+    led.pour(Bytes::from_static(b"body"));
+    led.finish(fields);
+}
+
+fn has(cache: &Cache, url: &str, fields: &Fields) -> bool {
+    matches!(cache.find(&mut sought(url), fields), Found::Object(_))
+}
+
+#[test]
+fn one_leads_and_the_others_wait_until_it_is_over() {
+    let (cache, sought) = (cache(1 << 20, 1 << 16), sought("/"));
+    let led = lead(&cache, &sought);
+    assert!(waits(&cache, &sought).is_some());
+    drop(led);
+    assert!(waits(&cache, &sought).is_none(), "nobody leads, so who comes does");
+    let led = lead(&cache, &sought);
+    led.release();
+    let (one, other) = (lead(&cache, &sought), lead(&cache, &sought));
+    drop((one, other));
+}
+
+#[test]
+fn a_slow_leader_is_succeeded_once() {
+    let (cache, sought) = (cache(1 << 20, 1 << 16), sought("/"));
+    let slow = lead(&cache, &sought);
+    let now = Instant::now();
+    let Join::Lead(next) = cache.succeed(&sought, &slow.fill, now) else { panic!("nobody else was quicker") };
+    let Join::Wait(fill) = cache.succeed(&sought, &slow.fill, now) else { panic!("somebody was") };
+    assert!(Arc::ptr_eq(&fill, &next.fill));
+}
+
+#[test]
+fn answers_that_vary_are_a_family_that_grows_by_names_and_goes_at_once() {
+    let cache = cache(1 << 20, 1 << 16);
+    let (german, english) = (request(&[("Accept-Language", "de")]), request(&[("Accept-Language", "en")]));
+    fill(&cache, "/", &["Accept-Language"], &german);
+    assert!(has(&cache, "/", &german) && !has(&cache, "/", &english));
+    assert!(matches!(cache.find(&mut sought("/"), &english), Found::OtherVariants));
+    fill(&cache, "/", &["Accept-Language"], &english);
+    assert!(has(&cache, "/", &german) && has(&cache, "/", &english));
+    // An answer that varies on nothing does not stand in for those that do.
+    fill(&cache, "/", &[], &request(&[]));
+    assert!(has(&cache, "/", &german) && has(&cache, "/", &request(&[])));
+    fill(&cache, "/", &["X-Team"], &english);
+    assert!(has(&cache, "/", &english));
+    assert!(!has(&cache, "/", &request(&[("Accept-Language", "en"), ("X-Team", "a")])));
+    cache.invalidate(&sought("/"));
+    assert!(!has(&cache, "/", &german) && !has(&cache, "/", &english));
+}
+
+#[test]
+fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
+    let cache = cache(1 << 20, 1 << 16);
+    let changes: [fn(&Cache); 2] = [
+        |cache| cache.invalidate(&sought("/")),
+        |cache| {
+            cache.purge(|_, _| Fate::Goes, |_, _| true);
+        },
+    ];
+    for change in changes {
+        let mut led = lead(&cache, &sought("/"));
+        led.open(opened(&[]));
+        led.pour(Bytes::from_static(b"old"));
+        change(&cache);
+        led.finish(&request(&[]));
+        assert!(!has(&cache, "/", &request(&[])));
+        fill(&cache, "/", &[], &request(&[]));
+        assert!(has(&cache, "/", &request(&[])));
+        change(&cache);
+        assert!(!has(&cache, "/", &request(&[])));
+    }
+}
+
+#[test]
+fn what_is_too_much_is_not_kept_and_frees_its_room() {
+    let cache = cache(1 << 20, 1 << 10);
+    let mut led = lead(&cache, &sought("/"));
+    led.open(opened(&[]));
+    let _reader = led.fill.reader();
+    led.pour(Bytes::from(vec![0; 1 << 11]));
+    assert!(led.fill.is_narrow());
+    assert!(waits(&cache, &sought("/")).is_none());
+    led.finish(&request(&[]));
+    assert!(!has(&cache, "/", &request(&[])));
+    assert_eq!(cache.filling.load(Ordering::Relaxed), 0);
+}

@@ -1,0 +1,272 @@
+//! One kept answer: its head as it is sent again, its content in pieces, and the terms of its use.
+//!
+//! Immutable once it is kept, but for two marks: a purge may have made it stale, and somebody may be asking the origin about it.
+//! A 304 makes a new one over the same content.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+use super::key::Key;
+use super::policy::Terms;
+use crate::failure::Failure;
+use crate::message::{Body, Fields, Frame, Head, Length, Source};
+
+/// What an entry takes beside the bytes that can be counted: its place in the store, counts of owners, marks.
+const OVERHEAD_BYTES: usize = 512;
+const OVERHEAD_PER_FIELD: usize = 24;
+const OVERHEAD_PER_PIECE: usize = 96;
+/// Content that came in smaller pieces is put together in pieces of this size: a thousand small ones would take more than they hold.
+const PIECE_BYTES: usize = 64 << 10;
+
+pub struct Object {
+    pub key: Key,
+    pub head: Head,
+    pub terms: Terms,
+    pub content: Content,
+    /// What it can be purged by.
+    pub tags: Box<[Box<[u8]>]>,
+    /// From the request to the last byte: what it costs to have it again.
+    pub cost: Duration,
+    weight: u32,
+    expired: AtomicBool,
+    asked: AtomicBool,
+}
+
+impl Object {
+    pub fn new(key: Key, head: Head, terms: Terms, content: Content, cost: Duration) -> Object {
+        let tags = tags(&head.fields);
+        let of_tags: usize = tags.iter().map(|tag| tag.len() + 2 * size_of::<usize>()).sum();
+        let of_head = head.fields.arena().len() + head.fields.len() * OVERHEAD_PER_FIELD;
+        let whole = key.bytes().len() + of_head + of_tags + content.weight() + OVERHEAD_BYTES;
+        let weight = u32::try_from(whole).unwrap_or(u32::MAX);
+        Object { key, head, terms, content, tags, cost, weight, expired: AtomicBool::new(false), asked: AtomicBool::new(false) }
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// A purge has made it stale.
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    pub fn expire(&self) {
+        self.expired.store(true, Ordering::Relaxed);
+    }
+
+    /// `true`: nobody else is asking the origin about it, and the caller does from now on.
+    pub fn ask(&self) -> bool {
+        !self.asked.load(Ordering::Relaxed) && !self.asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// Nobody is asking any more, and nothing has come of it.
+    pub fn give_up(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+    }
+}
+
+/// `Surrogate-Key` divides by blanks, `Cache-Tag` by commas.
+fn tags(fields: &Fields) -> Box<[Box<[u8]>]> {
+    let keys = fields.find("surrogate-key").flat_map(|value| value.split(u8::is_ascii_whitespace));
+    let named = fields.find("cache-tag").flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    keys.chain(named).filter(|tag| !tag.is_empty()).map(Into::into).collect()
+}
+
+/// Content in pieces, shared by all who read it.
+#[derive(Debug, Clone)]
+pub struct Content {
+    pieces: Arc<[Bytes]>,
+    length: u64,
+}
+
+impl Content {
+    pub fn of(pieces: Vec<Bytes>) -> Content {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let is_scattered = pieces.len() > 1 && length < (pieces.len() * PIECE_BYTES / 2) as u64;
+        let pieces = if is_scattered { gathered(&pieces) } else { pieces };
+        Content { pieces: pieces.into(), length }
+    }
+
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    fn weight(&self) -> usize {
+        self.length as usize + self.pieces.len() * OVERHEAD_PER_PIECE
+    }
+
+    /// All of it, or a part.
+    pub fn body(&self, range: Option<Range<u64>>) -> Body {
+        match (&*self.pieces, range) {
+            ([], _) => Body::empty(),
+            ([one], None) => Body::full(one.clone()),
+            ([one], Some(range)) => Body::full(one.slice(range.start as usize..range.end as usize)),
+            (_, range) => {
+                let range = range.unwrap_or(0..self.length);
+                let mut reader = Reader { pieces: self.pieces.clone(), next: 0, piece: Bytes::new(), left: range.end };
+                reader.skip(range.start);
+                Body::source(Box::new(reader))
+            }
+        }
+    }
+}
+
+fn gathered(pieces: &[Bytes]) -> Vec<Bytes> {
+    let mut whole: Vec<Bytes> = Vec::new();
+    let mut open = Vec::new();
+    for piece in pieces {
+        open.extend_from_slice(piece);
+        if open.len() >= PIECE_BYTES {
+            whole.push(Bytes::from(std::mem::take(&mut open).into_boxed_slice()));
+        }
+    }
+    if !open.is_empty() {
+        whole.push(Bytes::from(open.into_boxed_slice()));
+    }
+    whole
+}
+
+/// Reads content of several pieces.
+struct Reader {
+    pieces: Arc<[Bytes]>,
+    /// The piece behind the one at hand.
+    next: usize,
+    piece: Bytes,
+    /// Bytes to the end of what is read, those at hand included.
+    left: u64,
+}
+
+impl Reader {
+    /// From the beginning.
+    fn skip(&mut self, mut bytes: u64) {
+        self.left -= bytes;
+        while let Some(piece) = self.pieces.get(self.next) {
+            self.next += 1;
+            if bytes < piece.len() as u64 {
+                self.piece = piece.slice(bytes as usize..);
+                break;
+            }
+            bytes -= piece.len() as u64;
+        }
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        self.piece.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+    }
+
+    fn fill(&mut self) -> bool {
+        if self.piece.is_empty()
+            && self.left > 0
+            && let Some(piece) = self.pieces.get(self.next)
+        {
+            self.piece = piece.clone();
+            self.next += 1;
+            self.cut();
+        }
+        !self.piece.is_empty()
+    }
+}
+
+impl Source for Reader {
+    fn length(&self) -> Length {
+        Length::Exact(self.left)
+    }
+
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        Poll::Ready(Ok(self.fill()))
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.piece
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.left -= n as u64;
+        self.piece.advance(n);
+    }
+
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
+        if !self.fill() {
+            return Poll::Ready(None);
+        }
+        self.left -= self.piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::Data(std::mem::take(&mut self.piece)))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(mut body: Body) -> Vec<u8> {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut all = Vec::new();
+        while let Poll::Ready(Ok(true)) = body.poll_fill(cx) {
+            // In small steps: consuming may stop anywhere.
+            let n = body.data().len().min(3);
+            all.extend_from_slice(&body.data()[..n]);
+            body.consume(n);
+        }
+        all
+    }
+
+    fn frames(mut body: Body) -> Vec<u8> {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut all = Vec::new();
+        while let Poll::Ready(Some(Ok(Frame::Data(bytes)))) = body.poll_frame(cx) {
+            all.extend_from_slice(&bytes);
+        }
+        all
+    }
+
+    #[test]
+    fn tags_are_read_from_both_fields() {
+        let mut fields = Fields::default();
+        fields.append(b"Surrogate-Key", b"a b  c");
+        fields.append(b"Cache-Tag", b"d e, f,");
+        let tags = tags(&fields);
+        assert_eq!(tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), [&b"a"[..], b"b", b"c", b"d e", b"f"]);
+    }
+
+    #[test]
+    fn scattered_content_is_gathered() {
+        let content = Content::of(vec![Bytes::from_static(b"0123456789"); 20_000]);
+        assert_eq!((content.len(), content.pieces.len()), (200_000, 4));
+        assert_eq!(read(content.body(None)).len(), 200_000);
+    }
+
+    proptest! {
+        #[test]
+        fn every_part_is_the_same_bytes(pieces in proptest::collection::vec(1usize..200_000, 0..5), from: proptest::sample::Index, to: proptest::sample::Index) {
+            let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|at| at as u8).collect();
+            let mut rest = Bytes::from(whole.clone());
+            let content = Content::of(pieces.iter().map(|len| rest.split_to(*len)).collect());
+            prop_assert_eq!(content.len(), whole.len() as u64);
+            prop_assert!(frames(content.body(None)) == whole);
+            if !whole.is_empty() {
+                let (a, b) = (from.index(whole.len()), to.index(whole.len()));
+                let (a, b) = (a.min(b), a.max(b) + 1);
+                let part = || content.body(Some(a as u64..b as u64));
+                prop_assert_eq!(part().length(), Length::Exact((b - a) as u64));
+                prop_assert!(read(part()) == whole[a..b]);
+                prop_assert!(frames(part()) == whole[a..b]);
+            }
+        }
+    }
+}

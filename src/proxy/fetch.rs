@@ -1,0 +1,422 @@
+//! The origin, asked in a cache's name: one request for all who want the same answer.
+//!
+//! Who is first leads: its request becomes an `Errand`, a future that owns all it needs and pours the answer into a `Fill`. The leader
+//! polls it as part of its own request, so that a short answer costs no task; a long one goes on as a task of its own once the
+//! head is known, and so does one whose client has left: others wait for it, and if nobody does, the next one will be glad of it. The
+//! rest waits for the head, and then reads along.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::cached::{CacheSeat, Place, Told, Want, told_of};
+use super::edit::{self, Asks};
+use super::forward;
+use super::record::{Exchange, Ledger, RouteSeat, Story};
+use super::sticky::Session;
+use super::view::PoolSeat;
+use crate::cache::fill::{Fill, Flow, Opened, Seen, Settled};
+use crate::cache::object::Object;
+use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, admit, condition, update};
+use crate::cache::{Join, Lead, Sought};
+use crate::failure::Failure;
+use crate::io::{Timer, clock};
+use crate::message::{Answer, Body, Conn, Frame, Head, Interim, Length, Method, Name, Names, forwarding};
+use crate::table::{Caching, Timeouts};
+use crate::telemetry::CacheResult;
+
+/// Errands of one thread that go on without their client.
+const ORPHANS_MAX: usize = 256;
+/// After so many bytes of an answer others get their turn.
+const TURN_BYTES: usize = 256 << 10;
+/// What of a client's request is about its own copy of the answer.
+const OF_THE_CLIENT: Names = Names::of(&[Name::Range, Name::IfRange, Name::IfNoneMatch, Name::IfModifiedSince]);
+
+/// What the cache has not, from the origin: through whoever fetches it already, or by leading.
+pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Story) -> Result<Answer, Failure> {
+    let cache = &place.seat.cache;
+    // What is for one client alone, by its own words, makes nobody wait.
+    let alone = want.demands.no_store || head.fields.contains(Name::Authorization);
+    let mut join = match alone {
+        true => Join::Lead(cache.lead_alone(&want.sought, Instant::now())),
+        false => cache.join(&want.sought, Instant::now()),
+    };
+    loop {
+        let fill = match join {
+            Join::Lead(led) => return lead(place, &want, led, head, story).await,
+            Join::Wait(fill) => fill,
+        };
+        join = match wait(&fill, place.caching.lock_age).await {
+            Some(seen) => match share(place, &want, &fill, seen, head, story) {
+                Some(answer) => return Ok(answer),
+                None => Join::Lead(cache.lead_alone(&want.sought, Instant::now())),
+            },
+            None => cache.succeed(&want.sought, &fill, Instant::now()),
+        };
+    }
+}
+
+/// Fetches an answer anew that goes on being used meanwhile; does nothing where somebody does so already.
+pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &Head, story: &Story) {
+    if !object.ask() {
+        return;
+    }
+    match place.seat.cache.join(sought, Instant::now()) {
+        Join::Wait(_) => object.give_up(),
+        Join::Lead(led) => {
+            let errand = Errand::new(place, head, story, Some(object.clone()), Demands::default());
+            tokio::task::spawn_local(errand.run(led, Rc::default()));
+        }
+    }
+}
+
+/// `None`: it takes longer than one should wait for another.
+async fn wait(fill: &Fill, most: Duration) -> Option<Seen> {
+    let timer = Timer::new();
+    timer.limit(most.saturating_sub(fill.began.elapsed()), poll_fn(|cx| fill.poll_seen(cx))).await.ok()
+}
+
+/// What somebody else fetches, where this request may have it.
+fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: &Head, story: &mut Story) -> Option<Answer> {
+    let now = Instant::now();
+    let answer = match seen {
+        Seen::Open(opened) => {
+            let Admitted { terms, vary, .. } = &opened.admitted;
+            let mut variant = Vec::new();
+            vary.write(&request.fields, &mut variant);
+            if variant != opened.variant || terms.judge(&want.demands, false, now) != Use::Fresh {
+                return None;
+            }
+            let told = Told::Forwarded { why: told_of(want.why), status: None, stored: true, collapsed: true, detail: None };
+            place.pass_on(request, &opened, fill.reader()?, told)
+        }
+        Seen::Settled(Settled::Kept(object)) => {
+            let good = object.terms.judge(&want.demands, object.is_expired(), now) == Use::Fresh;
+            if !good && !object.terms.serves_on_error(&want.demands, now) {
+                return None;
+            }
+            let told = Told::Forwarded { why: told_of(want.why), status: None, stored: false, collapsed: true, detail: None };
+            place.serve(request, &object, now, told)
+        }
+        Seen::Settled(Settled::Released) => return None,
+    };
+    place.tell(story, CacheResult::Collapsed);
+    Some(answer)
+}
+
+async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mut Story) -> Result<Answer, Failure> {
+    let known = want.known.clone();
+    let errand = Errand::new(place, head, story, known, want.demands);
+    let report = Rc::new(Report::default());
+    let mut errand = Running(Some(Box::pin(errand.run(led, report.clone()))));
+    let news = poll_fn(|cx| {
+        let over = errand.poll(cx).is_ready();
+        match report.news.take() {
+            Some(news) => Poll::Ready(news),
+            None if over => Poll::Ready(News::Failed(Failure::Internal)),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+    errand.go_on();
+    if let Some(way) = report.way.borrow_mut().as_mut() {
+        story.adopt(way.parts().1);
+    }
+    let told = |status, stored, detail| Told::Forwarded { why: told_of(want.why), status, stored, collapsed: false, detail };
+    match news {
+        News::Failed(failure) => {
+            place.tell(story, want.why);
+            Err(failure)
+        }
+        News::Open(opened, body) => {
+            place.tell(story, want.why);
+            Ok(place.pass_on(head, &opened, body, told(Some(opened.head.status()), true, None)))
+        }
+        News::Kept(object, result) => {
+            place.tell(story, result);
+            let told = match result {
+                CacheResult::Stale => Told::Hit,
+                _ => told(Some(304), true, None),
+            };
+            Ok(place.serve(head, &object, Instant::now(), told))
+        }
+        News::Passed(mut answer, body, refusal) => {
+            place.tell(story, want.why);
+            let status = answer.status();
+            place.sign(&mut answer, told(Some(status), false, Some(refusal.as_str())), None);
+            Ok(edit::own(Answer::Reply { head: answer, body }, &place.route.route))
+        }
+    }
+}
+
+impl Place<'_> {
+    /// An answer that is on its way into the cache.
+    fn pass_on(&self, request: &Head, opened: &Opened, body: Body, told: Told) -> Answer {
+        let mut head = opened.head.copy();
+        let mut body = body;
+        if condition::is_not_modified(&request.fields, &opened.head) {
+            let reason = head.fields.keep(super::reply::reason(304).as_bytes());
+            let version = head.version;
+            head.begin_response(304, reason, version);
+            update::into_not_modified(&mut head);
+            body = Body::empty();
+        }
+        let age = opened.admitted.terms.age(Instant::now()).as_secs();
+        if age > 0 {
+            head.fields.append_known(Name::Age, age.to_string().as_bytes());
+        }
+        self.sign(&mut head, told, None);
+        edit::own(Answer::Reply { head, body }, &self.route.route)
+    }
+}
+
+/// How an errand ended, as far as its leader has to know.
+enum News {
+    /// It is shared, and will be kept. The leader reads it as all do.
+    Open(Arc<Opened>, Body),
+    /// What is kept may be used.
+    Kept(Arc<Object>, CacheResult),
+    /// It is for the leader alone.
+    Passed(Head, Body, Refusal),
+    Failed(Failure),
+}
+
+#[derive(Default)]
+struct Report {
+    news: Cell<Option<News>>,
+    /// What happened on the way to the origin.
+    way: RefCell<Option<Box<Exchange>>>,
+}
+
+thread_local! {
+    static ORPHANS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// An errand that the leader polls. If the leader goes, it goes on.
+struct Running(Option<Pin<Box<dyn Future<Output = ()>>>>);
+
+impl Running {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(errand) = &mut self.0 else { return Poll::Ready(()) };
+        let polled = errand.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+
+    /// As a task of its own, if there is anything left to do.
+    fn go_on(&mut self) {
+        if let Some(errand) = self.0.take() {
+            tokio::task::spawn_local(errand);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(errand) = self.0.take() else { return };
+        let orphans = ORPHANS.get();
+        if orphans < ORPHANS_MAX && !std::thread::panicking() && tokio::runtime::Handle::try_current().is_ok() {
+            ORPHANS.set(orphans + 1);
+            tokio::task::spawn_local(async move {
+                let _counted = Orphan;
+                errand.await;
+            });
+        }
+    }
+}
+
+struct Orphan;
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        ORPHANS.set(ORPHANS.get() - 1);
+    }
+}
+
+/// One request to the origin, with all that it takes.
+struct Errand {
+    route: Rc<RouteSeat>,
+    seat: Rc<CacheSeat>,
+    caching: Arc<Caching>,
+    pool: Rc<PoolSeat>,
+    timeouts: Timeouts,
+    conn: Rc<Conn>,
+    ledger: Rc<Ledger>,
+    /// As the client sent it, and as the origin gets it.
+    client: Head,
+    request: Head,
+    asked: Asked,
+    /// What is kept, and asked about.
+    known: Option<Arc<Object>>,
+    demands: Demands,
+}
+
+impl Errand {
+    fn new(place: &Place<'_>, head: &Head, story: &Story, known: Option<Arc<Object>>, demands: Demands) -> Errand {
+        let client = head.copy();
+        let mut request = head.copy();
+        let asked = Asked {
+            method: Method::Get,
+            authorized: head.fields.contains(Name::Authorization),
+            no_store: Demands::of(&head.fields).no_store,
+        };
+        request.fields.remove_all(OF_THE_CLIENT);
+        if let Some(known) = &known {
+            condition::ask(&mut request.fields, &known.head);
+        }
+        edit::request(&mut request, &place.route.route, place.listener, &story.conn);
+        // An answer for many belongs to nobody's session.
+        Session::take(&place.pool.pool, &mut request, &story.conn);
+        Errand {
+            route: place.route.clone(),
+            seat: place.seat.clone(),
+            caching: place.caching.clone(),
+            pool: place.pool.clone(),
+            timeouts: *place.timeouts,
+            conn: story.conn.clone(),
+            ledger: story.ledger().clone(),
+            client,
+            request,
+            asked,
+            known,
+            demands,
+        }
+    }
+
+    async fn run(self, led: Lead, report: Rc<Report>) {
+        let sent = Instant::now();
+        let mut exchange = Exchange::background(self.conn.clone(), sent, self.route.clone(), self.ledger.clone());
+        let asks = Asks { upgrade: false, session: None };
+        let (body, story) = (Body::empty(), exchange.parts().1);
+        let reached = forward::run(&self.pool, &self.timeouts, asks, &self.request, story, body, &mut Silent).await;
+        report.way.replace(Some(exchange));
+        let received = Received { at: Instant::now(), wall: SystemTime::now(), delay: sent.elapsed() };
+        let reached = match reached {
+            Ok(Answer::Reply { head, body }) => Ok((head, body)),
+            // Not without being asked for.
+            Ok(Answer::Tunnel { .. }) => Err(Failure::UpgradeUnexpected),
+            Err(failure) => Err(failure),
+        };
+        if let Some(known) = &self.known {
+            known.give_up();
+        }
+        match (reached, &self.known) {
+            (Ok((head, _)), Some(known)) if head.status() == 304 => {
+                let object = self.confirmed(known, head, received, led);
+                report.news.set(Some(News::Kept(object, CacheResult::Revalidated)));
+            }
+            (reached, Some(known)) if is_error(&reached) && known.terms.serves_on_error(&self.demands, received.at) => {
+                led.settle(known.clone());
+                report.news.set(Some(News::Kept(known.clone(), CacheResult::Stale)));
+            }
+            (Err(failure), _) => {
+                drop(led);
+                report.news.set(Some(News::Failed(failure)));
+            }
+            (Ok((head, body)), _) => self.take(head, body, received, led, &report).await,
+        }
+    }
+
+    /// What is kept, as the origin has confirmed it.
+    fn confirmed(&self, known: &Arc<Object>, mut news: Head, received: Received, led: Lead) -> Arc<Object> {
+        forwarding::to_downstream(&mut news, false);
+        update::prepare(&mut news, &[], &clock::date());
+        news.fields.remove(Name::Via);
+        let mut head = update::freshened(&known.head, &news);
+        match admit(self.asked, &head, received, &self.caching.rules, self.seat.chance()) {
+            Ok(admitted) => {
+                admitted.withheld.iter().for_each(|name| head.fields.remove_named(name));
+                let (content, cost) = (known.content.clone(), known.cost);
+                led.confirm(Object::new(known.key.clone(), head.compact(), admitted.terms, content, cost))
+            }
+            Err(_) => {
+                // Good for this once, and no more.
+                led.forget();
+                led.release();
+                Arc::new(Object::new(known.key.clone(), head.compact(), known.terms, known.content.clone(), known.cost))
+            }
+        }
+    }
+
+    /// A new answer: for all, where it may be kept, else for the leader alone.
+    async fn take(&self, mut head: Head, body: Body, received: Received, led: Lead, report: &Report) {
+        forwarding::to_downstream(&mut head, false);
+        let most = self.seat.cache.object_bytes_max();
+        let admitted =
+            admit(self.asked, &head, received, &self.caching.rules, self.seat.chance()).and_then(|admitted| match body.length() {
+                Length::Exact(length) if length > most => Err(Refusal::TooLarge),
+                _ => Ok(admitted),
+            });
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                if self.known.is_some() && head.status() < 500 {
+                    led.forget();
+                }
+                match self.asked.no_store || self.asked.authorized {
+                    // It says nothing about what others would get.
+                    true => drop(led),
+                    false => led.release(),
+                }
+                return report.news.set(Some(News::Passed(head, body, refusal)));
+            }
+        };
+        update::prepare(&mut head, &admitted.withheld, &clock::date());
+        if admitted.terms.judge(&Demands::default(), false, received.at) != Use::Fresh {
+            // Kept to be asked about, but nobody else can use it as it is.
+            led.mark();
+        }
+        let mut variant = Vec::new();
+        admitted.vary.write(&self.client.fields, &mut variant);
+        led.open(Opened { head, admitted, variant, length: body.length() });
+        if let (Some(opened), Some(reader)) = (led.fill.opened(), led.fill.reader()) {
+            report.news.set(Some(News::Open(opened, reader)));
+        }
+        self.pour(body, led).await;
+    }
+
+    async fn pour(&self, mut body: Body, mut led: Lead) {
+        let mut turn = 0;
+        loop {
+            if poll_fn(|cx| led.poll_room(cx)).await == Flow::Stop {
+                return;
+            }
+            match poll_fn(|cx| body.poll_frame(cx)).await {
+                Some(Ok(Frame::Data(piece))) => {
+                    turn += piece.len();
+                    led.pour(piece);
+                    if turn > TURN_BYTES {
+                        turn = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
+                // For one reader at its time; what is kept has none.
+                Some(Ok(Frame::Trailers(_))) => {}
+                Some(Err(failure)) => return led.fail(failure),
+                None => return led.finish(&self.client.fields),
+            }
+        }
+    }
+}
+
+fn is_error(reached: &Result<(Head, Body), Failure>) -> bool {
+    match reached {
+        Ok((head, _)) => head.status() >= 500,
+        Err(_) => true,
+    }
+}
+
+/// Interim answers are about one exchange, and this one is for many.
+struct Silent;
+
+impl Interim for Silent {
+    fn send<'a>(&'a mut self, _: &'a Head) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+        Box::pin(async { Ok(()) })
+    }
+}
