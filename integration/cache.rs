@@ -394,6 +394,31 @@ fn routes_that_send_the_origin_something_else_do_not_share() {
 }
 
 #[test]
+fn what_is_purged_is_fetched_anew() {
+    let backend = always("Cache-Control: max-age=60, stale-while-revalidate=60\r\nCache-Tag: news", "x");
+    let proxy = cached(backend.address());
+    let url = format!("http://{}/x", proxy.web);
+    for (arguments, said) in [
+        (&["purge", &*url][..], "purged: 1 entries\n"),
+        (&["purge", &format!("{}*", &url[..url.len() - 1])], "purged: 1 entries\n"),
+        (&["purge", "--tag", "news", "--cache", "main"], "purged: 1 entries\n"),
+        (&["purge", "--all"], "purged: 1 entries\n"),
+        (&["purge", "--tag", "old"], "purged: 0 entries\n"),
+    ] {
+        let before = backend.requests();
+        proxy.get("/x");
+        proxy.get("/x");
+        assert!(backend.requests() <= before + 1);
+        assert_eq!(proxy.command(arguments), (Some(0), said.to_owned(), String::new()));
+    }
+    let before = backend.requests();
+    assert_eq!(proxy.command(&["purge", "--all", "--soft"]).1, "made stale: 1 entries\n");
+    status_says(&proxy.get("/x"), "hit");
+    until("the new answer", || (backend.requests() > before).then_some(()));
+    assert_eq!(proxy.command(&["purge", "--all", "--cache", "man"]), (Some(1), String::new(), "there is no cache `man`\n".to_owned()));
+}
+
+#[test]
 fn nothing_is_kept_for_routes_without_a_cache() {
     let backend = always("Cache-Control: max-age=60", "x");
     let proxy = Site::to([backend.address()]).start();

@@ -14,6 +14,7 @@ mod balancing;
 mod broken;
 mod cache;
 mod commands;
+mod conformance;
 mod crowds;
 mod discovery;
 mod endurance;

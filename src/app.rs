@@ -19,8 +19,8 @@ use tracing::{error, info, warn};
 
 use crate::address::Address;
 use crate::admin::{
-    Admin, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, Readiness, ReloadReport, Sources, Stage, Status, VerbReport,
-    WorkerStatus,
+    Admin, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, PurgeOrder, Readiness, ReloadReport, Sources, Stage, Status,
+    VerbReport, WorkerStatus,
 };
 use crate::backend::Backend;
 use crate::config::model::{self, Listener};
@@ -310,8 +310,26 @@ impl App {
         match command {
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::Status { reply } => drop(reply.send(self.status())),
+            Command::Purge { order, reply } => drop(reply.send(self.purge(&order))),
             Command::Tell { order, reply } => drop(reply.send(self.tell(&order))),
         }
+    }
+
+    /// Answers taken out of the caches. A walk through all that is kept, on this thread: workers go on meanwhile.
+    fn purge(&self, order: &PurgeOrder) -> VerbReport {
+        let caches = self.state.each_cache();
+        let meant: Vec<_> = caches.iter().filter(|cache| order.cache.as_ref().is_none_or(|name| **name == *cache.name)).collect();
+        if meant.is_empty() {
+            let report = match &order.cache {
+                Some(name) => format!("there is no cache `{name}`"),
+                None => "there is no cache".to_owned(),
+            };
+            return VerbReport { ok: false, report };
+        }
+        let met: usize = meant.iter().map(|cache| order.purge.carry_out(cache)).sum();
+        info!(entries = met, order = ?order, "purged by hand");
+        let done = if order.purge.soft { "made stale" } else { "purged" };
+        VerbReport { ok: true, report: format!("{done}: {met} entries") }
     }
 
     fn tell(&mut self, order: &Order) -> VerbReport {

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Sources;
+use super::purge::PurgeOrder;
 use super::readiness::Stage;
 use super::status::Command;
 use super::verb::{Order, VerbReport};
@@ -40,6 +41,7 @@ POST /api/drain   pool, backend, deadline (JSON): no new requests; sticky sessio
 POST /api/eject   pool, backend, for (JSON): no requests at all, for that time or until it is resumed
 POST /api/resume  pool, backend (JSON): as the file has it again
 POST /api/weight  pool, backend, weight (JSON): another weight than the file's
+POST /api/purge   url, tag or all, cache, soft (JSON): takes answers out of the caches; a url ending in * is a prefix
 ";
 
 type Answer = Response<Full<Bytes>>;
@@ -92,6 +94,13 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             },
             Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
         },
+        ("POST", PurgeOrder::PATH) => match PurgeOrder::read(&body.to_bytes()) {
+            Ok(order) => match ask(sources, |reply| Command::Purge { order, reply }).await {
+                Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::NOT_FOUND }, &report),
+                None => no_reply(),
+            },
+            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+        },
         (_, "/" | "/metrics" | "/live" | "/ready" | "/api/status" | "/api/config") => not_allowed("GET, HEAD"),
         (_, path) if is_write(path) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "There is nothing here; see /.\n"),
@@ -99,7 +108,7 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
 }
 
 fn is_write(path: &str) -> bool {
-    path == "/api/reload" || Order::PATHS.contains(&path)
+    path == "/api/reload" || path == PurgeOrder::PATH || Order::PATHS.contains(&path)
 }
 
 /// `None`: `app` is ending, or too busy to answer in time.

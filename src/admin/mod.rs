@@ -20,10 +20,12 @@ use tracing::warn;
 use crate::telemetry::{NameSample, PoolSample, Registry};
 
 mod answer;
+mod purge;
 mod readiness;
 mod status;
 mod verb;
 
+pub use purge::PurgeOrder;
 pub use readiness::{Readiness, Stage};
 pub use status::{
     BackendStatus, CheckStatus, Command, EjectionStatus, LastReload, ListenerStatus, NameStatus, PoolStatus, ReloadReport, Status,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::purge::PurgeOrder;
 use super::readiness::Stage;
 use super::verb::{Order, VerbReport};
 use crate::address::Address;
@@ -17,6 +18,7 @@ pub enum Command {
     Reload { reply: oneshot::Sender<ReloadReport> },
     Status { reply: oneshot::Sender<Status> },
     Tell { order: Order, reply: oneshot::Sender<VerbReport> },
+    Purge { order: PurgeOrder, reply: oneshot::Sender<VerbReport> },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -152,6 +152,13 @@ fn absent(out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::MAX.to_be_bytes());
 }
 
+/// An authority as keys have it.
+pub(super) fn authority(written: &[u8], secure: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_authority(written, secure, &mut out);
+    out
+}
+
 /// In lower case, without the port that goes without saying, without a final dot.
 fn push_authority(authority: &[u8], secure: bool, out: &mut Vec<u8>) {
     let default: &[u8] = if secure { b":443" } else { b":80" };

@@ -5,6 +5,7 @@ pub mod key;
 pub mod named;
 pub mod object;
 pub mod policy;
+pub mod purge;
 pub mod store;
 
 pub use named::{Cache, Found, Join, Lead, Sought};

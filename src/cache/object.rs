@@ -73,7 +73,7 @@ impl Object {
 }
 
 /// `Surrogate-Key` divides by blanks, `Cache-Tag` by commas.
-fn tags(fields: &Fields) -> Box<[Box<[u8]>]> {
+pub(super) fn tags(fields: &Fields) -> Box<[Box<[u8]>]> {
     let keys = fields.find("surrogate-key").flat_map(|value| value.split(u8::is_ascii_whitespace));
     let named = fields.find("cache-tag").flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     keys.chain(named).filter(|tag| !tag.is_empty()).map(Into::into).collect()

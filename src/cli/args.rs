@@ -38,6 +38,7 @@ pub enum Command {
     Eject(Eject),
     Resume(Resume),
     Weight(Weight),
+    Purge(Purge),
     Schema(Schema),
     Completions(Completions),
     Man(Man),
@@ -244,6 +245,36 @@ pub struct Weight {
     pub to: OneBackend,
     #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub weight: u32,
+}
+
+/// Take answers out of a running proxy's caches
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate purge http://example.com/news
+  tidegate purge 'http://example.com/img/*'       all whose URL begins so
+  tidegate purge --tag news --soft                only made stale: confirmed by the origin, or used where stale answers are
+  tidegate purge --all --cache main
+
+Tags are those of `Surrogate-Key` and `Cache-Tag`. Says how many entries it met. Exit code 1 if there is no such cache.")]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["url", "tag", "all"]))]
+pub struct Purge {
+    /// As clients ask for it, query included; with `*` at the end, all that begins so
+    pub url: Option<String>,
+    /// All answers with this tag
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
+    /// Only in this cache; without it, in all
+    #[arg(long, value_name = "NAME")]
+    pub cache: Option<String>,
+    /// Make it stale, and leave it there
+    #[arg(long)]
+    pub soft: bool,
+    #[command(flatten)]
+    pub at: Admin,
 }
 
 /// Print the JSON Schema of the configuration

@@ -76,6 +76,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> anyhow::Result<Outco
         Command::Eject(eject) => verbs::eject(&eject, console),
         Command::Resume(resume) => verbs::resume(&resume, console),
         Command::Weight(weight) => verbs::weight(&weight, console),
+        Command::Purge(purge) => verbs::purge(&purge, console),
         Command::Status(status) => status::status(&status, console),
         Command::Schema(schema) => schema::schema(&schema, console),
         Command::Completions(completions) => print_completions(&completions, console),

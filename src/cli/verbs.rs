@@ -1,13 +1,14 @@
-//! `tidegate drain`, `eject`, `resume` and `weight`: orders to one backend of a running proxy.
+//! `tidegate drain`, `eject`, `resume` and `weight`: orders to one backend of a running proxy; `purge`: one to its caches.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::args::{Drain, Eject, OneBackend, Resume, Weight};
+use super::args::{Drain, Eject, OneBackend, Purge, Resume, Weight};
 use super::client;
 use super::console::Console;
 use crate::admin::VerbReport;
@@ -31,12 +32,26 @@ pub(super) fn weight(weight: &Weight, console: &mut Console<'_>) -> anyhow::Resu
     tell(&weight.to, "/api/weight", Some(("weight", json!(weight.weight))), console)
 }
 
+pub(super) fn purge(purge: &Purge, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    let mut order = json!({ "soft": purge.soft, "all": purge.all });
+    for (name, value) in [("url", &purge.url), ("tag", &purge.tag), ("cache", &purge.cache)] {
+        if let Some(value) = value {
+            order[name] = json!(value);
+        }
+    }
+    send(purge.at.admin, "/api/purge", &order, console)
+}
+
 fn tell(to: &OneBackend, path: &str, more: Option<(&str, Value)>, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
     let mut order = json!({ "pool": to.pool, "backend": to.backend.to_string() });
     if let Some((name, value)) = more {
         order[name] = value;
     }
-    let answer = client::send(to.at.admin, path, &order.to_string(), PATIENCE)?;
+    send(to.at.admin, path, &order, console)
+}
+
+fn send(admin: SocketAddr, path: &str, order: &Value, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    let answer = client::send(admin, path, &order.to_string(), PATIENCE)?;
     // What is no report comes from somebody who is not the admin, from an older one, or from one that could not carry it out.
     match serde_json::from_str::<VerbReport>(&answer.body) {
         Ok(said) if said.ok => {
@@ -47,7 +62,7 @@ fn tell(to: &OneBackend, path: &str, more: Option<(&str, Value)>, console: &mut 
             writeln!(console.err, "{}", said.report.trim_end())?;
             Ok(Outcome::Failure)
         }
-        Err(_) => bail!("the admin at {} did not do it ({}): {}", to.at.admin, answer.status, answer.body.trim()),
+        Err(_) => bail!("the admin at {} did not do it ({}): {}", admin, answer.status, answer.body.trim()),
     }
 }
 

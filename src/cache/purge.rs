@@ -1,0 +1,192 @@
+//! What is taken out of a cache by hand: one URL, all below a prefix, all of a tag, everything; at once, or only made stale.
+//!
+//! A purge walks all that is kept, a step at a time, on the thread of whoever asks for it: there is no index of tags or prefixes to
+//! be kept up with every answer, and requests pass between any two steps. What is being fetched and may be meant is not kept.
+
+use super::key::Seen;
+use super::named::Cache;
+use super::object::Object;
+use super::store::Fate;
+use crate::message::Head;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purge {
+    pub what: What,
+    /// Only made stale: it may still be confirmed by the origin, or used where stale answers are.
+    pub soft: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Everything,
+    Url(Target),
+    /// All whose path, with its query, begins so.
+    Prefix(Target),
+    Tag(Vec<u8>),
+}
+
+/// Where a URL leads, as keys have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    secure: bool,
+    authority: Vec<u8>,
+    /// Path and query.
+    target: Vec<u8>,
+}
+
+impl What {
+    /// A URL; with `*` at its end, a prefix. `None`: it is none.
+    pub fn of_url(text: &str) -> Option<What> {
+        let (secure, rest) = match text.split_once("://")? {
+            (scheme, rest) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            (scheme, rest) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+            _ => return None,
+        };
+        let end = rest.find(['/', '?', '*']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        if authority.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        let authority = super::key::authority(authority.as_bytes(), secure);
+        let (target, is_prefix) = target.strip_suffix('*').map_or((target, false), |prefix| (prefix, true));
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        let target = Target { secure, authority, target: target.into_bytes() };
+        Some(if is_prefix { What::Prefix(target) } else { What::Url(target) })
+    }
+
+    fn is_of_key(&self, key: &[u8]) -> bool {
+        let (What::Url(target) | What::Prefix(target)) = self else { return false };
+        let Some(seen) = Seen::of(key).filter(|seen| seen.secure == target.secure && seen.authority == target.authority) else {
+            return false;
+        };
+        let mut whole = seen.path.to_vec();
+        if let Some(query) = seen.query {
+            whole.push(b'?');
+            whole.extend_from_slice(query);
+        }
+        match self {
+            What::Url(_) => whole == target.target,
+            _ => whole.starts_with(&target.target),
+        }
+    }
+}
+
+impl Purge {
+    /// Carries it out; how many entries it met.
+    pub fn carry_out(&self, cache: &Cache) -> usize {
+        let fate = if self.soft { Fate::Expires } else { Fate::Goes };
+        let met = cache.purge(
+            |key, object| match &self.what {
+                What::Everything => fate,
+                What::Tag(tag) if object.is_some_and(|object| has_tag(object, tag)) => fate,
+                What::Tag(_) => Fate::Stays,
+                what if what.is_of_key(key) => fate,
+                _ => Fate::Stays,
+            },
+            |key, head| match &self.what {
+                What::Everything => true,
+                // Of which tags it will be, nobody knows before its head has come.
+                What::Tag(tag) => head.is_none_or(|head: &Head| super::object::tags(&head.fields).iter().any(|other| **other == **tag)),
+                what => what.is_of_key(key),
+            },
+        );
+        cache.series.purged(met);
+        met
+    }
+}
+
+fn has_tag(object: &Object, tag: &[u8]) -> bool {
+    object.tags.iter().any(|other| **other == *tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::cache::fill::Opened;
+    use crate::cache::key::{Recipe, Url};
+    use crate::cache::policy::{Admitted, Terms, Vary};
+    use crate::cache::{Found, Join, Sought};
+    use crate::message::{Fields, Length, Version};
+    use crate::telemetry::Registry;
+
+    fn sought(authority: &str, target: &str) -> Sought {
+        let url = Url { secure: false, authority: authority.as_bytes(), forwarded_host: b"", target: target.as_bytes() };
+        let mut sought = Sought::default();
+        sought.set(|out| Recipe::default().write("app", &url, &Fields::default(), out));
+        sought
+    }
+
+    fn keep(cache: &Arc<Cache>, authority: &str, target: &str, tags: &str) {
+        let Join::Lead(mut led) = cache.join(&sought(authority, target), Instant::now()) else { panic!("nobody else is there") };
+        let zero = Duration::ZERO;
+        let terms = Terms {
+            received: Instant::now(),
+            initial_age: zero,
+            lifetime: Duration::from_secs(9),
+            no_cache: false,
+            strict: false,
+            stale_while_revalidate: zero,
+            stale_if_error: zero,
+        };
+        let mut head = Head::response(200, b"", Version::Http11);
+        head.fields.append(b"Surrogate-Key", tags.as_bytes());
+        let admitted = Admitted { terms, vary: Vary::default(), withheld: Vec::new() };
+        led.open(Opened { head, admitted, variant: Vec::new(), length: Length::Unknown });
+        led.pour(bytes::Bytes::from_static(b"body"));
+        led.finish(&Fields::default());
+    }
+
+    const KEPT: [(&str, &str, &str); 5] =
+        [("a", "/", "x"), ("a", "/img/1", "x y"), ("a", "/img/1?q", "xy"), ("a", "/imgs", ""), ("b", "/img/1", "y")];
+
+    fn kept() -> Arc<Cache> {
+        let cache = Arc::new(Cache::new("main", 1 << 20, 1 << 16, Registry::new().cache("main")));
+        KEPT.iter().for_each(|(authority, target, tags)| keep(&cache, authority, target, tags));
+        cache
+    }
+
+    fn left(cache: &Cache, is_left: impl Fn(&Object) -> bool) -> Vec<String> {
+        let there = |(authority, target, _): &&(&str, &str, &str)| match cache.find(&mut sought(authority, target), &Fields::default()) {
+            Found::Object(object) => is_left(&object),
+            _ => false,
+        };
+        KEPT.iter().filter(there).map(|(authority, target, _)| format!("{authority}{target}")).collect()
+    }
+
+    #[test]
+    fn what_is_meant_goes_and_the_rest_stays() {
+        let url = |text: &str| What::of_url(text).expect("a URL");
+        for (what, expected) in [
+            (url("http://a/"), &["a/img/1", "a/img/1?q", "a/imgs", "b/img/1"][..]),
+            (url("HTTP://A:80/img/1"), &["a/", "a/img/1?q", "a/imgs", "b/img/1"]),
+            (url("http://a/img/1?q"), &["a/", "a/img/1", "a/imgs", "b/img/1"]),
+            (url("http://a/img/*"), &["a/", "a/imgs", "b/img/1"]),
+            (url("http://a*"), &["b/img/1"]),
+            (url("https://a/*"), &["a/", "a/img/1", "a/img/1?q", "a/imgs", "b/img/1"]),
+            (What::Tag(b"x".to_vec()), &["a/img/1?q", "a/imgs", "b/img/1"]),
+            (What::Tag(b"y".to_vec()), &["a/", "a/img/1?q", "a/imgs"]),
+            (What::Everything, &[]),
+        ] {
+            let (gone, stale) = (kept(), kept());
+            let met = Purge { what: what.clone(), soft: false }.carry_out(&gone);
+            assert_eq!(
+                (left(&gone, |_| true), met),
+                (expected.iter().map(|url| (*url).to_owned()).collect(), KEPT.len() - expected.len()),
+                "{what:?}"
+            );
+            Purge { what: what.clone(), soft: true }.carry_out(&stale);
+            assert_eq!(left(&stale, |_| true).len(), KEPT.len());
+            assert_eq!(left(&stale, |object| !object.is_expired()), expected, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_none() {
+        for text in ["", "/x", "a/x", "ftp://a/x", "http://", "http:///x", "http://a/ x", "*"] {
+            assert_eq!(What::of_url(text), None, "{text}");
+        }
+    }
+}
