@@ -423,9 +423,12 @@ impl App {
 
     /// A lookup has ended: new addresses come and old ones go as if the file had been edited.
     fn hear(&mut self, news: &News) {
-        if learn(news, &self.state).is_felt() {
+        let change = self.state.learn(news);
+        if change.is_felt() {
             self.renew_table();
         }
+        // What is said to be so is so: nobody who reads it can meet the old addresses any more.
+        tell(news, &change, &self.state);
     }
 
     /// From the configuration in force and what is known now.
@@ -573,16 +576,16 @@ fn tell_of_passing_secrets(config: &Config, before: Option<&Config>) {
 async fn first_lookups(discovery: &mut Discovery, state: &State) {
     let settled = async {
         while discovery.is_unsettled() {
-            learn(&discovery.next().await, state);
+            let news = discovery.next().await;
+            tell(&news, &state.learn(&news), state);
         }
     };
     // What is not there by then comes later, by the same way.
     let _ = tokio::time::timeout(FIRST_LOOKUPS, settled).await;
 }
 
-/// Takes in how a lookup ended, and says so where somebody should know.
-fn learn(news: &News, state: &State) -> Change {
-    let change = state.learn(news);
+/// Says how a lookup ended, where somebody should know.
+fn tell(news: &News, change: &Change, state: &State) {
     let (pool, name) = (&news.key.pool, &news.key.name);
     let known = state.found(pool, name).len();
     if let (true, Some(trouble)) = (change.fell, trouble(news)) {
@@ -601,7 +604,6 @@ fn learn(news: &News, state: &State) -> Change {
     if let Some(left_out) = change.capped {
         warn!(%pool, %name, addresses = known, left_out, "a name has too many addresses: not all are used");
     }
-    change
 }
 
 fn trouble(news: &News) -> Option<&discovery::Trouble> {
