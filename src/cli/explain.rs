@@ -19,6 +19,7 @@ use super::console::{Console, Stream};
 use crate::address::Address;
 use crate::config;
 use crate::config::model::{Action, BackendAddress, BackendSpec, Config, Listener, Pool, Route};
+use crate::message::forwarding;
 
 /// Routes that a person is shown among those that did not win; `--json` has them all.
 const OTHERS_SHOWN: usize = 10;
@@ -70,6 +71,8 @@ struct Client {
     address: IpAddr,
     /// Its `X-Forwarded-*` are believed.
     trusted: bool,
+    /// Its connections begin with a PROXY header, and the client is whom that names.
+    introduces: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,7 +139,11 @@ impl<'a> Explanation<'a> {
     fn of(config: &'a Config, asked: &'a Explain) -> anyhow::Result<Explanation<'a>> {
         let question = Question::from_arguments(asked)?;
         let (listener, because) = arrival(config, asked.listener.as_deref(), question.port)?;
-        let from = asked.from.map(|address| Client { address, trusted: listener.trusted_proxies.iter().any(|net| net.contains(&address)) });
+        let from = asked.from.map(|address| Client {
+            address,
+            trusted: forwarding::is_trusted(address, &listener.trusted_proxies),
+            introduces: forwarding::is_trusted(address, &listener.proxy_protocol),
+        });
 
         let in_order = preference(&config.routes, &listener.name, &question);
         let winner = in_order.first().map(|at| &config.routes[*at]);
@@ -186,6 +193,9 @@ impl<'a> Explanation<'a> {
                 "is not in trusted_proxies: its X-Forwarded-* are dropped"
             };
             line("from", &format!("{} {trust}", client.address));
+            if client.introduces {
+                line("", "is in proxy_protocol: it must begin with a PROXY header, and the client is whom that names");
+            }
         }
         line("asks for", &format!("path {} of {}", self.path, if self.host.is_empty() { "no host" } else { &self.host }));
         match &self.route {

@@ -161,3 +161,15 @@ fn a_route_counts_by_the_closest_of_its_patterns() {
         assert!(text.contains(other), "{line}\n{text}");
     }
 }
+
+#[test]
+fn who_has_to_introduce_himself_is_told_so() {
+    let mut config = samples::config();
+    config.listeners.iter_mut().for_each(|listener| listener.proxy_protocol = vec!["192.0.2.0/24".parse().unwrap()]);
+    for (from, introduces) in [("192.0.2.1", true), ("10.1.2.3", false)] {
+        let asked = asked(&format!("GET http://a:8080/ --from {from}"));
+        let mut nowhere = std::io::sink();
+        let text = Explanation::of(&config, &asked).unwrap().text(&Stream::plain(&mut nowhere));
+        assert_eq!(text.contains("\n          is in proxy_protocol: it must begin with a PROXY header"), introduces, "{text}");
+    }
+}
