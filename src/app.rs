@@ -465,6 +465,11 @@ impl App {
                 if *owner != *listener.name {
                     info!(from = %owner, to = %listener.name, address = %seat.address, "an address goes to another listener");
                 }
+                if let Some((file, mode)) = self.files.get(&seat.number).zip(listener.socket_mode)
+                    && let Err(error) = file.set_mode(mode)
+                {
+                    warn!(listener = %listener.name, address = %seat.address, %error, "the mode of a socket stays as it was");
+                }
                 seat.assign(Owner { name: listener.name.as_str().into(), quota: quota.clone() });
             }
             self.quotas.insert(listener.name.clone(), quota);

@@ -27,6 +27,13 @@ pub struct SocketFile {
 /// A number alone would not do: that of a file which is gone is soon given to another.
 type Identity = (u64, u64, i64, i64);
 
+impl SocketFile {
+    /// Who may connect from now on.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|now| now == self.identity) {
