@@ -171,6 +171,29 @@ fn a_backend_is_told_whose_connection_it_is_and_no_other_client_gets_it() {
 }
 
 #[test]
+fn where_there_is_no_room_for_more_the_oldest_owner_loses_his_connection() {
+    let backend = Backend::bind();
+    let pool = "send_proxy_protocol = \"v2\"\nidle_connections = 1";
+    let proxy = Site::to([backend.address()]).workers(1).pool(pool).start();
+    let mut clients: Vec<Wire> = (0..2).map(|_| proxy.connect()).collect();
+    let mut upstreams: Vec<Wire> = Vec::new();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut upstream = backend.accept();
+        upstream.take(28);
+        upstream.request();
+        upstream.send(OK);
+        client.answer();
+        upstreams.push(upstream);
+    }
+    assert_eq!(upstreams[0].end(), End::Closed);
+    clients[1].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    upstreams[1].request();
+    upstreams[1].send(OK);
+    clients[1].answer();
+}
+
+#[test]
 fn what_a_balancer_in_front_says_is_passed_on() {
     let backend = Backend::bind();
     let proxy = Site::to([backend.address()]).listen("proxy_protocol = \"127.0.0.1\"").pool("send_proxy_protocol = \"v2\"").start();

@@ -82,6 +82,14 @@ fn a_socket_that_nobody_has_is_a_backend_that_is_down() {
 }
 
 #[test]
+fn a_probe_of_a_socket_asks_for_localhost() {
+    let app = Socket::bind();
+    let _proxy = Site::new().entries(&format!("\"{}\"", app.address())).pool("health = \"/up\"").start();
+    let request = app.accept().request();
+    assert_eq!((request.head.start.as_str(), request.head.get("host")), ("GET /up HTTP/1.1", Some("localhost")));
+}
+
+#[test]
 fn a_request_whose_socket_is_gone_goes_to_another() {
     let app = Socket::bind();
     let other = Counting::start("other");
@@ -115,8 +123,12 @@ fn exchange(path: &Path, app: &Backend, target: &str) -> crate::support::Message
 #[test]
 fn a_listener_may_be_a_unix_socket_and_its_clients_are_on_this_machine() {
     let app = Backend::bind();
-    let (_dir, path, _, proxy) = listening(&app, "socket_mode = \"660\"\ntrusted_proxies = \"127.0.0.1\"");
-    assert_eq!(std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o660);
+    let (_dir, path, site, proxy) = listening(&app, "socket_mode = \"660\"\ntrusted_proxies = \"127.0.0.1\"");
+    let mode = || std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o660);
+    proxy.edit(&site.without_tables().with(&format!("[listen.local]\naddress = \"unix:{}\"\nsocket_mode = \"600\"", path.display())));
+    assert_eq!(proxy.admin("POST", "/api/reload").status(), 200);
+    assert_eq!(mode(), 0o600);
     let request = exchange(&path, &app, "/x");
     assert_eq!((request.head.get("x-forwarded-for"), request.head.get("x-forwarded-port")), (Some("127.0.0.1"), Some("80")));
     let line = proxy.access("/x");

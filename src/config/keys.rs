@@ -479,7 +479,7 @@ const HEALTH: &[Key] = &[
     .or("200-399"),
     key("body", Kind::Text, "What the body must contain, within its first 64 KiB. Left out: anything will do.", "\"ready\""),
     key("method", Kind::Text, "The method of the request.", "\"HEAD\"").or("GET"),
-    key("host", Kind::Text, "The `Host` of the request. Left out: the backend's address.", "\"app.example.com\""),
+    key("host", Kind::Text, "The `Host` of the request. Left out: the backend's address, or `localhost` where that is a Unix socket.", "\"app.example.com\""),
     key("headers", Kind::Pairs, "More header fields of the request.", "{ x-probe = \"1\" }"),
     key(
         "start",
