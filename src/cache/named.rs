@@ -252,13 +252,17 @@ impl Lead {
 
     /// One more piece; where it has become too much, the answer is not kept.
     pub fn pour(&mut self, piece: Bytes) {
+        if self.fill.is_narrow() {
+            // A window has a bound of its own.
+            return self.fill.pour(piece);
+        }
         let len = piece.len() as u64;
         let filling = self.cache.filling.fetch_add(len, Ordering::Relaxed) + len;
         self.held += len;
         self.fill.pour(piece);
         let budget = self.cache.memory.load(Ordering::Relaxed) / FILLING_PART;
         let is_too_much = self.fill.poured() > self.cache.object_bytes_max() || filling > budget.max(self.cache.object_bytes_max());
-        if is_too_much && !self.fill.is_narrow() {
+        if is_too_much {
             self.mark();
             self.leave();
             self.fill.narrow();

@@ -72,8 +72,17 @@ pub trait Ending {
 /// A body, and with an answer's body what follows it. Small, since it is handed from room to room.
 #[derive(Default)]
 pub struct Body {
-    source: Option<Box<dyn Source>>,
+    content: Content,
     ending: Option<Box<dyn Ending>>,
+}
+
+#[derive(Default)]
+enum Content {
+    #[default]
+    Nothing,
+    /// Never empty. Not behind a pointer: what a cache has at hand is sent without asking for memory.
+    AtHand(Bytes),
+    Source(Box<dyn Source>),
 }
 
 impl Body {
@@ -83,11 +92,11 @@ impl Body {
 
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();
-        if bytes.is_empty() { Body::empty() } else { Body::source(Box::new(Full(bytes))) }
+        if bytes.is_empty() { Body::empty() } else { Body { content: Content::AtHand(bytes), ending: None } }
     }
 
     pub fn source(source: Box<dyn Source>) -> Body {
-        Body { source: Some(source), ending: None }
+        Body { content: Content::Source(source), ending: None }
     }
 
     pub fn with_ending(mut self, ending: Box<dyn Ending>) -> Body {
@@ -97,38 +106,56 @@ impl Body {
 
     /// Whether there is certainly nothing to read.
     pub fn is_empty(&self) -> bool {
-        self.source.is_none()
+        matches!(self.content, Content::Nothing)
     }
 
     pub fn length(&self) -> Length {
-        self.source.as_ref().map_or(Length::Exact(0), |source| source.length())
+        match &self.content {
+            Content::Nothing => Length::Exact(0),
+            Content::AtHand(bytes) => Length::Exact(bytes.len() as u64),
+            Content::Source(source) => source.length(),
+        }
     }
 
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        match &mut self.source {
-            Some(source) => source.poll_fill(cx),
-            None => Poll::Ready(Ok(false)),
+        match &mut self.content {
+            Content::Nothing => Poll::Ready(Ok(false)),
+            Content::AtHand(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
+            Content::Source(source) => source.poll_fill(cx),
         }
     }
 
     pub fn data(&self) -> &[u8] {
-        self.source.as_ref().map_or(&[], |source| source.data())
+        match &self.content {
+            Content::Nothing => &[],
+            Content::AtHand(bytes) => bytes,
+            Content::Source(source) => source.data(),
+        }
     }
 
     pub fn consume(&mut self, n: usize) {
-        if let Some(source) = &mut self.source {
-            source.consume(n);
+        match &mut self.content {
+            Content::Nothing => {}
+            Content::AtHand(bytes) => bytes.advance(n),
+            Content::Source(source) => source.consume(n),
         }
     }
 
     pub fn take_trailers(&mut self) -> Option<Fields> {
-        self.source.as_mut().and_then(|source| source.take_trailers())
+        match &mut self.content {
+            Content::Source(source) => source.take_trailers(),
+            _ => None,
+        }
     }
 
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
-        match &mut self.source {
-            Some(source) => source.poll_frame(cx),
-            None => Poll::Ready(None),
+        match &mut self.content {
+            Content::Nothing => Poll::Ready(None),
+            Content::AtHand(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
+            }
+            Content::Source(source) => source.poll_frame(cx),
         }
     }
 
@@ -151,31 +178,5 @@ impl Body {
         if let Some(ending) = self.ending.take() {
             ending.complete();
         }
-    }
-}
-
-/// Bytes at hand.
-struct Full(Bytes);
-
-impl Source for Full {
-    fn length(&self) -> Length {
-        Length::Exact(self.0.len() as u64)
-    }
-
-    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        Poll::Ready(Ok(!self.0.is_empty()))
-    }
-
-    fn data(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.0.advance(n);
-    }
-
-    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
-        let bytes = std::mem::take(&mut self.0);
-        Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
     }
 }

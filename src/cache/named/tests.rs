@@ -136,7 +136,9 @@ fn what_is_too_much_is_not_kept_and_frees_its_room() {
     led.open(opened(&[]));
     let _reader = led.fill.reader();
     led.pour(Bytes::from(vec![0; 1 << 11]));
+    led.pour(Bytes::from(vec![0; 1 << 11]));
     assert!(led.fill.is_narrow());
+    assert_eq!(cache.filling.load(Ordering::Relaxed), 0, "a window is not counted, however long");
     assert!(waits(&cache, &sought("/")).is_none());
     led.finish(&request(&[]));
     assert!(!has(&cache, "/", &request(&[])));
