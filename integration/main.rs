@@ -22,6 +22,7 @@ mod faults;
 mod fields;
 mod forwarding;
 mod health;
+mod http2;
 mod lifecycle;
 mod observability;
 mod overload;

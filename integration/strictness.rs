@@ -113,7 +113,6 @@ const REFUSED: &[(&str, &[u8], &[u16])] = &[
     ("a version with more behind", b"GET / HTTP/1.1x\r\nHost: a\r\n\r\n", &[400, 505]),
     ("HTTP/2.0 in a request line", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", VERSION),
     ("HTTP/0.9 in a request line", b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", VERSION),
-    ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400, 505]),
     ("a TLS client hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", BAD),
     ("CONNECT", b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n", &[501]),
     ("CONNECT with a path", b"CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 501]),

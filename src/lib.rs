@@ -13,6 +13,7 @@ pub mod config;
 pub mod discovery;
 pub mod failure;
 pub mod http1;
+pub mod http2;
 pub mod io;
 pub mod lifecycle;
 pub mod listen;

@@ -6,6 +6,8 @@
 
 pub mod backend;
 pub mod dns;
+pub mod frames;
+pub mod hpack;
 pub mod message;
 pub mod proxy;
 pub mod wire;
@@ -13,6 +15,7 @@ pub mod wire;
 use std::time::{Duration, Instant};
 
 pub use backend::{Backend, Counting, whichever};
+pub use frames::{Frame, Frames};
 pub use message::{Head, Message};
 pub use proxy::{Proxy, Site, named, scripted};
 pub use wire::{End, Wire};

@@ -165,7 +165,7 @@ fn log(Log { access, access_file, level }: &Log) -> Thing {
 }
 
 fn listener(listener: &Listener) -> Thing {
-    let Listener { name, addresses, socket_mode, trusted_proxies, proxy_protocol, timeout, limits } = listener;
+    let Listener { name, addresses, socket_mode, trusted_proxies, proxy_protocol, http2, timeout, limits } = listener;
     let ListenTimeouts { header, body, idle, write } = timeout;
     let ListenLimits { header_bytes, headers, body: body_limit, connections, connections_per_address, body_rate } = limits;
     let keys = vec![
@@ -173,6 +173,7 @@ fn listener(listener: &Listener) -> Thing {
         ("socket_mode", socket_mode.map_or("none".to_owned(), |mode| format!("{mode:o}"))),
         ("trusted_proxies", list(trusted_proxies)),
         ("proxy_protocol", list(proxy_protocol)),
+        ("http2", http2.to_string()),
         ("timeout.header", time(*header)),
         ("timeout.body", time(*body)),
         ("timeout.idle", time(*idle)),

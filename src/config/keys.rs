@@ -164,7 +164,8 @@ const LISTEN: &[Key] = &[
     ),
     key("timeout", Kind::Table(LISTEN_TIMEOUT), "How long a client may keep us waiting.", "{ header = \"5s\", idle = \"60s\" }"),
     key("limits", Kind::Table(LISTEN_LIMITS), "How much a client may send.", "{ body = \"10MiB\" }"),
-    later("http2", "HTTP/2 from clients."),
+    key("http2", Kind::Flag, "Whether clients may speak HTTP/2: with prior knowledge on a plain listener, by ALPN over TLS.", "false")
+        .or("true"),
     key(
         "proxy_protocol",
         Kind::Many(&Kind::Network),

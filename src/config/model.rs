@@ -76,6 +76,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks from which every connection begins with a PROXY header; empty: none.
     pub proxy_protocol: Vec<IpNet>,
+    /// Clients may speak HTTP/2.
+    pub http2: bool,
     pub timeout: ListenTimeouts,
     pub limits: ListenLimits,
 }

@@ -10,7 +10,8 @@
 
 use crate::failure::Malformed;
 use crate::message::body::Length;
-use crate::message::fields::{Fields, Name};
+use crate::message::fields::Fields;
+use crate::message::trailers::may_trail;
 
 use super::head::Framing;
 use super::scan::Scan;
@@ -228,21 +229,8 @@ fn trailers(section: &[u8]) -> Result<Option<Box<Fields>>, Malformed> {
     let mut scan = Scan { bytes: section, at: 0 };
     scan.fields(TRAILERS_MAX, &mut fields, |_, _, _| Ok(())).map_err(|_| Malformed::Trailers)?;
     fields.fill(section, 0);
-    fields.retain(may_trail);
+    fields.retain(|known, name, _| may_trail(known, name));
     Ok((!fields.is_empty()).then(|| Box::new(fields)))
-}
-
-/// Whether a field may stand in trailers (RFC 9110 6.5.1): not if it frames, routes, authenticates, or steers how the message is
-/// handled, since whoever has acted on the head would be told otherwise afterwards. A name that this proxy acts on is one of those.
-fn may_trail(known: Name, name: &[u8], _value: &[u8]) -> bool {
-    const CONTENT: &[u8] = b"content-";
-    const CONDITION: &[u8] = b"if-";
-    const DIGESTS: [&[u8]; 2] = [b"content-digest", b"content-md5"];
-    const OTHERS: [&[u8]; 8] =
-        [b"range", b"pragma", b"expires", b"warning", b"retry-after", b"www-authenticate", b"x-real-ip", b"strict-transport-security"];
-    let begins = |prefix: &[u8]| name.len() > prefix.len() && name[..prefix.len()].eq_ignore_ascii_case(prefix);
-    let is_one_of = |names: &[&[u8]]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-    matches!(known, Name::Other | Name::Etag) && !begins(CONDITION) && (!begins(CONTENT) || is_one_of(&DIGESTS)) && !is_one_of(&OTHERS)
 }
 
 #[cfg(test)]

@@ -15,18 +15,14 @@ use super::framing::{Decoder, Step};
 use super::head::{self, Framing, Limits, Resume};
 use super::relay::{Shape, Stop, To};
 use super::{tunnel, writer};
-use crate::failure::Failure;
+use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
 use crate::io::timer::{self, Elapsed};
-use crate::io::{Buffer, Io, Scratch, Timer, clock};
+use crate::io::{Buffer, Io, Scratch, Timer, clock, linger};
 use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Terms, Tunnel, Version};
 
 /// The longest request target: RFC 9112 3 asks for at least 8,000 bytes.
 const TARGET_BYTES_MAX: usize = 16 << 10;
-/// What a closing connection still reads, so that the client gets the answer before it learns that we no longer listen.
-const LINGER_BYTES_MAX: usize = 1 << 20;
-const LINGER: Duration = Duration::from_secs(2);
-
 /// How often a client that has said something out of turn is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -37,17 +33,35 @@ const WARM_MAX: usize = 512;
 
 /// Serves one connection to its end. Dropping it closes the connection and cancels what runs.
 ///
-/// `timer`: set to when the first request's head must be here, whole.
-pub fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc<H>) -> impl Future<Output = ()> {
+/// `timer`: set to when the first request's head must be here, whole. Where the client begins with HTTP/2, and the listener would have
+/// that, nothing is served, and the connection is handed back.
+pub fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc<H>) -> impl Future<Output = Option<Box<Http2<H>>>> {
     // Made before the future, which holds the arguments of an async function twice.
     let mut line = Line { io, conn, handler, timer };
     async move {
         let mut after = After::Fresh;
         while line.wait(after).await {
             // On the heap, and only while there is something to do: ten thousand idle connections are ten thousand small futures.
-            after = Box::pin(line.answer_all(after)).await;
+            let mut buffer = Buffer::new();
+            after = Box::pin(line.answer_all(after, &mut buffer)).await;
+            if after == After::Http2 {
+                let Line { io, conn, handler, timer } = line;
+                return Some(Box::new(Http2 { io, conn, timer, handler, read: buffer }));
+            }
         }
+        None
     }
+}
+
+/// A connection whose client speaks HTTP/2.
+pub struct Http2<H> {
+    pub io: Io,
+    pub conn: Rc<Conn>,
+    /// As it was given.
+    pub timer: Timer,
+    pub handler: Rc<H>,
+    /// What has come: the beginning of the client's preface at least.
+    pub read: Buffer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +70,8 @@ enum After {
     Fresh,
     Keep,
     Close,
+    /// It is not ours to answer.
+    Http2,
 }
 
 thread_local! {
@@ -105,7 +121,7 @@ impl<H: Handler> Line<H> {
             // The deadline runs since the connection was accepted.
             After::Fresh => None,
             After::Keep => Some(self.handler.terms(&self.conn).idle_timeout),
-            After::Close => return false,
+            After::Close | After::Http2 => return false,
         };
         self.next_request(most).await.unwrap_or(false)
     }
@@ -133,15 +149,18 @@ impl<H: Handler> Line<H> {
     }
 
     /// Answers requests for as long as there are bytes of them.
-    async fn answer_all(&mut self, after: After) -> After {
-        let mut buffer = Buffer::new();
-        let mut timed = after == After::Fresh;
+    async fn answer_all(&mut self, after: After, buffer: &mut Buffer) -> After {
+        let mut fresh = after == After::Fresh;
         loop {
             let terms = self.handler.terms(&self.conn);
             let mut arrived = None;
-            let mut request = match self.read_head(&mut buffer, &terms, &mut arrived, std::mem::take(&mut timed)).await {
+            let first = std::mem::take(&mut fresh);
+            let mut request = match self.read_head(buffer, &terms, &mut arrived, first).await {
                 Ok(Some(request)) => request,
                 Ok(None) => return After::Close,
+                Err(HTTP2) if first && begins_http2(buffer.data()) && self.handler.welcome(self.conn.listener).http2 => {
+                    return After::Http2;
+                }
                 Err(failure) => return Box::pin(self.refuse(arrived.unwrap_or_else(Instant::now), failure)).await,
             };
             let arrived = arrived.unwrap_or_else(Instant::now);
@@ -165,7 +184,7 @@ impl<H: Handler> Line<H> {
                     (Body::empty(), None)
                 }
                 framing => {
-                    let (body, home) = self.lend_buffer(framing, std::mem::take(&mut buffer), &terms);
+                    let (body, home) = self.lend_buffer(framing, std::mem::take(buffer), &terms);
                     (body, Some(home))
                 }
             };
@@ -177,20 +196,20 @@ impl<H: Handler> Line<H> {
             if let Some(home) = home {
                 unread = true;
                 if let Some((returned, mut decoder)) = home.kept.take() {
-                    buffer = returned;
-                    unread = !skip_rest(&mut decoder, &mut buffer);
+                    *buffer = returned;
+                    unread = !skip_rest(&mut decoder, buffer);
                 }
             }
             match answer {
                 Answer::Tunnel { head, tunnel } => {
-                    Box::pin(self.switch(head, buffer, tunnel)).await;
+                    Box::pin(self.switch(head, std::mem::take(buffer), tunnel)).await;
                     return After::Close;
                 }
                 Answer::Reply { head, body } => match self.reply(&asked, head, body, unread).await {
                     Ok(After::Keep) => {
                         buffer.release();
                         if buffer.is_empty() {
-                            match self.next_request_soon(&mut buffer, &terms).await {
+                            match self.next_request_soon(buffer, &terms).await {
                                 Some(true) => {}
                                 Some(false) => return After::Close,
                                 None => return After::Keep,
@@ -199,7 +218,7 @@ impl<H: Handler> Line<H> {
                     }
                     Ok(_) => {
                         if unread || !buffer.is_empty() {
-                            Box::pin(self.linger()).await;
+                            Box::pin(linger(&self.io, &self.timer)).await;
                         }
                         return After::Close;
                     }
@@ -387,31 +406,18 @@ impl<H: Handler> Line<H> {
         if let Answer::Reply { head, body } = self.handler.refuse(&self.conn, arrived, failure)
             && self.reply(&asked, head, body, true).await.is_ok()
         {
-            self.linger().await;
+            linger(&self.io, &self.timer).await;
         }
         After::Close
     }
+}
 
-    /// Closes in stages: no more from us, then a little patience. Closing at once with bytes unread makes the kernel send a reset,
-    /// which can overtake the answer on its way to the client.
-    async fn linger(&self) {
-        if poll_fn(|cx| self.io.poll_shutdown(cx)).await.is_err() {
-            return;
-        }
-        let mut buffer = Buffer::new();
-        let mut left = LINGER_BYTES_MAX;
-        let drained = async {
-            while let Ok(n) = buffer.fill(&self.io).await {
-                if n == 0 || n >= left {
-                    return;
-                }
-                left -= n;
-                buffer.consume(n);
-            }
-        };
-        // Elapsed or not, the connection closes now.
-        let _ = self.timer.limit(LINGER, drained).await;
-    }
+/// What the first line of an HTTP/2 preface is to this codec.
+const HTTP2: Failure = Failure::RequestMalformed(Malformed::Version);
+
+/// Whether these are the first bytes of an HTTP/2 connection (RFC 9113 3.4), as far as its first line.
+fn begins_http2(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PRI * HTTP/2.0")
 }
 
 /// Skips what is left of a request body where it is in the buffer. `true`: the body has ended.

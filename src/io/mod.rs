@@ -6,11 +6,13 @@ pub mod arrears;
 pub mod buffer;
 pub mod clock;
 pub mod connect;
+pub mod linger;
 pub mod stream;
 pub mod timer;
 
 pub use buffer::{Buffer, Scratch};
 pub use connect::connect;
+pub use linger::linger;
 pub use stream::Io;
 pub use timer::Timer;
 

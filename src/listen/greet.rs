@@ -8,6 +8,7 @@
 //! they last; where nothing is asked there are none, and a connection costs what its protocol costs.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
@@ -16,10 +17,10 @@ use super::incoming::HERE;
 use super::introduction;
 use super::proxy_protocol::{Malformed, Origin, Relayed};
 use crate::failure::Failure;
-use crate::http1;
 use crate::io::{Io, Timer};
 use crate::message::crowd::Presence;
 use crate::message::{Conn, Handler, Welcome, forwarding};
+use crate::{http1, http2};
 
 /// A connection as it was accepted.
 pub struct Arrival {
@@ -70,10 +71,20 @@ fn serve<H: Handler>(greeted: Greeted, handler: Rc<H>, held: impl Sized) -> impl
     let Greeted { io, conn, timer, protocol } = greeted;
     async move {
         match protocol {
-            Protocol::Http1 => http1::server::serve(io, conn, timer, handler).await,
+            Protocol::Http1 => {
+                if let Some(found) = http1::server::serve(io, conn, timer, handler).await {
+                    http2(*found).await;
+                }
+            }
         }
         drop(held);
     }
+}
+
+/// A client on a plain listener that turned out to speak HTTP/2.
+fn http2<H: Handler>(found: http1::server::Http2<H>) -> Pin<Box<impl Future<Output = ()>>> {
+    let http1::server::Http2 { io, conn, timer, handler, read } = found;
+    Box::pin(http2::server::serve(io, conn, timer, handler, read))
 }
 
 /// Nothing to ask: the first byte belongs to a request.
@@ -171,7 +182,7 @@ mod tests {
         let Greeted { io, conn, .. } = connected().await;
         let bare = size_of_val(&http1::server::serve(io, conn, Timer::new(), handler.clone()));
         let whole = size_of_val(&serve(connected().await, handler, ()));
-        // The connection, which is moved on, and where the future stands.
-        assert!(whole <= bare + size_of::<Greeted>() + size_of::<usize>(), "{whole} bytes, without the greeting {bare}");
+        // The connection, which is moved on, where the future stands, and the one of a client that turns out to speak HTTP/2.
+        assert!(whole <= bare + size_of::<Greeted>() + 2 * size_of::<usize>(), "{whole} bytes, without the greeting {bare}");
     }
 }

@@ -39,21 +39,27 @@ pub trait Source {
     /// The first `n` bytes of `data` are done with.
     fn consume(&mut self, n: usize);
 
+    /// The first `n` bytes of `data`, owned; they are done with. Sources that hold `Bytes` do it without the copy.
+    fn take(&mut self, n: usize) -> Bytes {
+        let bytes = Bytes::copy_from_slice(&self.data()[..n]);
+        self.consume(n);
+        bytes
+    }
+
     /// The trailers, once the body has ended.
     fn take_trailers(&mut self) -> Option<Fields> {
         None
     }
 
-    /// The next piece as an owned frame; `None` at the end. Sources that hold `Bytes` do it without the copy.
+    /// The next piece as an owned frame; `None` at the end.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
         match self.poll_fill(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(failure)) => Poll::Ready(Some(Err(failure))),
             Poll::Ready(Ok(false)) => Poll::Ready(self.take_trailers().map(|trailers| Ok(Frame::Trailers(trailers)))),
             Poll::Ready(Ok(true)) => {
-                let bytes = Bytes::copy_from_slice(self.data());
-                self.consume(bytes.len());
-                Poll::Ready(Some(Ok(Frame::Data(bytes))))
+                let all = self.data().len();
+                Poll::Ready(Some(Ok(Frame::Data(self.take(all)))))
             }
         }
     }
@@ -138,6 +144,15 @@ impl Body {
             Content::Nothing => {}
             Content::AtHand(bytes) => bytes.advance(n),
             Content::Source(source) => source.consume(n),
+        }
+    }
+
+    /// As `Source::take`.
+    pub fn take(&mut self, n: usize) -> Bytes {
+        match &mut self.content {
+            Content::Nothing => Bytes::new(),
+            Content::AtHand(bytes) => bytes.split_to(n),
+            Content::Source(source) => source.take(n),
         }
     }
 

@@ -434,6 +434,11 @@ impl Fields {
         })
     }
 
+    /// For each field in order, where its name and its value are in `arena`.
+    pub fn spans(&self) -> impl Iterator<Item = (Name, Span, Span)> {
+        self.list.iter().map(|field| (field.known, field.name, field.value))
+    }
+
     pub fn arena(&self) -> &[u8] {
         &self.arena
     }

@@ -79,7 +79,9 @@ impl Hop {
 
 /// A request on its way to a backend. `upgrade`: it may switch protocols, so this hop asks for that too.
 pub fn to_upstream(head: &mut Head, hop: &Hop, peer: Peer, upgrade: bool) {
-    let wants_trailers = head.fields.may_have(Names::of(&[Name::Te])) && head.connection_has("te") && asks_for_trailers(&head.fields);
+    let wants_trailers = head.fields.may_have(Names::of(&[Name::Te]))
+        && (head.version == Version::Http2 || head.connection_has("te"))
+        && asks_for_trailers(&head.fields);
     remove_hop_by_hop(head, upgrade);
     remove_spelled_with_underscores(&mut head.fields);
     if wants_trailers {

@@ -84,6 +84,8 @@ pub struct Welcome {
     pub proxy_protocol: Arc<[IpNet]>,
     /// How many connections one address may have.
     pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
+    /// The client may speak HTTP/2.
+    pub http2: bool,
 }
 
 impl Welcome {

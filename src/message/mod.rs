@@ -11,6 +11,7 @@ pub mod forwarding;
 pub mod handler;
 pub mod head;
 pub mod path;
+pub mod trailers;
 
 pub use authority::Authority;
 pub use body::{Body, Ending, Frame, Length, Source};

@@ -83,7 +83,9 @@ impl View {
             .map(|at| match (table.listeners.get(at), before.get(at)) {
                 (Some(Some(listener)), _) => Rc::new(welcome(listener)),
                 (_, Some(before)) => before.clone(),
-                (_, None) => Rc::new(Welcome { timeout: no_terms.header_timeout, proxy_protocol: Arc::default(), crowd: None }),
+                (_, None) => {
+                    Rc::new(Welcome { timeout: no_terms.header_timeout, proxy_protocol: Arc::default(), crowd: None, http2: false })
+                }
             })
             .collect();
         View { table, routes, pools, caches, none, welcomes, terms, no_terms }
@@ -139,7 +141,12 @@ impl PoolSeat {
 }
 
 fn welcome(listener: &Listener) -> Welcome {
-    Welcome { timeout: listener.timeout.header, proxy_protocol: listener.proxy_protocol.clone(), crowd: listener.crowd.clone() }
+    Welcome {
+        timeout: listener.timeout.header,
+        proxy_protocol: listener.proxy_protocol.clone(),
+        crowd: listener.crowd.clone(),
+        http2: listener.http2,
+    }
 }
 
 fn terms(listener: &Listener, draining: bool) -> Terms {

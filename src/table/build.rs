@@ -164,6 +164,7 @@ fn build_listener(listener: &model::Listener, config: &Config, state: &State) ->
         proxy_protocol: listener.proxy_protocol.as_slice().into(),
         turned_away: state.registry.turned_away(&listener.name),
         crowd: listener.limits.connections_per_address.map(|most| (state.crowd(&listener.name), most)),
+        http2: listener.http2,
         router: Router::build(rules),
     }
 }

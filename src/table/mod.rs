@@ -51,6 +51,8 @@ pub struct Listener {
     pub turned_away: Arc<TurnedAway>,
     /// How many connections one client address may have; `None`: as many as there are.
     pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
+    /// Clients may speak HTTP/2.
+    pub http2: bool,
     /// To positions in `Table::routes`.
     pub router: Router<usize>,
 }

@@ -117,6 +117,7 @@ fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
             "proxy_protocol",
             "whoever reaches the listener can then claim any address; name the networks of your load balancers",
         ),
+        http2: section.flag("http2"),
         timeout: ListenTimeouts {
             header: timeout.duration("header"),
             body: timeout.duration("body"),

@@ -173,13 +173,11 @@ when_all_down = "open"
     (
         r#"[pool.app]"#,
         r#"tls = { certificates = [] }
-http2 = true
 proxy_protocol = "x"
 [pool.app]"#,
         &[
             r#"5:1: `tls` is not supported yet (take it out)"#,
-            r#"6:1: `http2` is not supported yet (take it out)"#,
-            r#"7:18: `x` is not a network (write an address and the bits that count, such as "10.0.0.0/8")"#,
+            r#"6:18: `x` is not a network (write an address and the bits that count, such as "10.0.0.0/8")"#,
         ],
     ),
     (

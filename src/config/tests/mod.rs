@@ -38,6 +38,7 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         socket_mode: None,
         trusted_proxies: vec![],
         proxy_protocol: vec![],
+        http2: true,
         timeout: ListenTimeouts { header: seconds(10), body: seconds(30), idle: seconds(75), write: seconds(30) },
         limits: ListenLimits {
             header_bytes: 32 << 10,

@@ -1,0 +1,178 @@
+//! Heads and trailers between HTTP/2 and us: what makes a request (RFC 9113 8), and no more than HTTP/1.1 would let through.
+//!
+//! `h2` has refused what is malformed as HTTP/2 sees it: upper case in names, NUL, CR and LF, fields that speak of a connection, pseudo
+//! fields that are unknown, repeated, missing or late. What is left to us is where a request would change its meaning as it goes on
+//! over HTTP/1.1: blanks around a value, a target that is no path, an authority with a user in it or that is not the Host's, a second
+//! Content-Length.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::failure::{Failure, Malformed};
+use crate::io::clock;
+use crate::message::fields::Names;
+use crate::message::trailers::may_trail;
+use crate::message::{Authority, Fields, Head, Length, Method, Name, Version};
+
+/// The longest request target, as over HTTP/1.1.
+const TARGET_BYTES_MAX: usize = 16 << 10;
+
+/// Fields that mean a connection (RFC 9113 8.2.2); `te` has a rule of its own.
+const OF_CONNECTION: Names =
+    Names::of(&[Name::Connection, Name::KeepAlive, Name::ProxyConnection, Name::TransferEncoding, Name::Upgrade, Name::HttpTwoSettings]);
+
+/// A request, and the length of its content where it was said.
+pub fn request(parts: &Parts, fields_max: usize) -> Result<(Head, Option<u64>), Failure> {
+    let malformed = |what| Err(Failure::RequestMalformed(what));
+    let method = Method::of(parts.method.as_str().as_bytes());
+    if method == Method::Connect {
+        return Err(Failure::MethodUnsupported);
+    }
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
+    if target.len() > TARGET_BYTES_MAX {
+        return Err(Failure::TargetTooLong);
+    }
+    let is_path = target.first() == Some(&b'/') || (target == b"*" && method == Method::Options);
+    if !is_path || !target.iter().all(|byte| matches!(byte, 0x21..=0x7e) && *byte != b'#') {
+        return malformed(Malformed::Target);
+    }
+    let authority = authority(parts)?;
+
+    let mut head = Head::request(parts.method.as_str().as_bytes(), target, authority, Version::Http2);
+    let host = head.authority_span();
+    head.fields.append_copy(Name::Host, host);
+    let mut length = None;
+    let mut crumbs = Vec::new();
+    for (name, value) in &parts.headers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if is_blank(value.first()) || is_blank(value.last()) {
+            return malformed(Malformed::FieldValue);
+        }
+        match Name::of(name) {
+            Name::Host => continue,
+            Name::Cookie => {
+                // RFC 9113 8.2.3: in one field again for whoever does not know of crumbs.
+                if !crumbs.is_empty() {
+                    crumbs.extend_from_slice(b"; ");
+                }
+                crumbs.extend_from_slice(value);
+                continue;
+            }
+            Name::ContentLength if length.is_some() => return malformed(Malformed::ContentLength),
+            Name::ContentLength => length = Some(content_length(value).ok_or(Failure::RequestMalformed(Malformed::ContentLength))?),
+            known if OF_CONNECTION.contains(known) => return malformed(Malformed::FieldName),
+            _ => {}
+        }
+        head.fields.append(name, value);
+    }
+    if !crumbs.is_empty() {
+        head.fields.append_known(Name::Cookie, &crumbs);
+    }
+    if head.fields.len() > fields_max {
+        return Err(Failure::HeadTooLarge);
+    }
+    Ok((head, length))
+}
+
+/// Of `:authority` and Host, which may not differ; one of them has to be there.
+fn authority(parts: &Parts) -> Result<&[u8], Failure> {
+    let malformed = Failure::RequestMalformed(Malformed::Host);
+    let mut hosts = parts.headers.get_all(http::header::HOST).iter().map(HeaderValue::as_bytes);
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(malformed);
+    }
+    let said = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let parse = |bytes| Authority::parse(bytes).ok_or(malformed);
+    match (said, host) {
+        (None, None) => Err(malformed),
+        (Some(one), None) | (None, Some(one)) => parse(one).map(|_| one),
+        (Some(said), Some(host)) => {
+            let default = if parts.uri.scheme_str() == Some("https") { 443 } else { 80 };
+            if parse(said)?.is_same(&parse(host)?, default) { Ok(said) } else { Err(malformed) }
+        }
+    }
+}
+
+fn content_length(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse::<i64>().ok().map(|length| length as u64)
+}
+
+/// An answer's head. `length`: of the content that follows; `None`: none does, and a Content-Length in the head stays as it is (HEAD, 304).
+/// An error where a field can not be said in HTTP/2.
+pub fn response(head: &Head, length: Option<Length>) -> Result<Response<()>, Failure> {
+    let mut dropped = OF_CONNECTION.with(Name::Te);
+    let exact = match length {
+        None if matches!(head.status(), 100..=199 | 204) => {
+            dropped = dropped.with(Name::ContentLength);
+            None
+        }
+        None => None,
+        Some(length) => {
+            dropped = dropped.with(Name::ContentLength);
+            match length {
+                Length::Exact(length) => Some(length),
+                Length::Unknown => None,
+            }
+        }
+    };
+    let mut fields = map(&head.fields, dropped, 2).ok_or(Failure::ResponseMalformed(Malformed::FieldValue))?;
+    if let Some(length) = exact {
+        fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if head.status() >= 200
+        && !head.fields.contains(Name::Date)
+        && let Ok(date) = HeaderValue::from_bytes(&clock::date())
+    {
+        fields.insert(http::header::DATE, date);
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status()).map_err(|_| Failure::ResponseMalformed(Malformed::StartLine))?;
+    *response.headers_mut() = fields;
+    Ok(response)
+}
+
+/// `None`: one of them has bytes that HTTP/2 does not allow. The values share one copy of the arena. `more`: fields that will be added.
+fn map(fields: &Fields, dropped: Names, more: usize) -> Option<HeaderMap> {
+    let arena = Bytes::copy_from_slice(fields.arena());
+    let mut map = HeaderMap::with_capacity(fields.len() + more);
+    for (known, name, value) in fields.spans() {
+        if dropped.contains(known) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(fields.bytes(name)).ok()?;
+        let value = HeaderValue::from_maybe_shared(arena.slice(value.range())).ok()?;
+        map.try_append(name, value).ok()?;
+    }
+    Some(map)
+}
+
+/// Trailers that came; those that may be there.
+pub fn trailers_in(trailers: &HeaderMap) -> Option<Fields> {
+    let mut fields = Fields::with_capacity(128, trailers.len());
+    for (name, value) in trailers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        if may_trail(Name::of(name), name) {
+            fields.append(name, value.trim_ascii());
+        }
+    }
+    (!fields.is_empty()).then_some(fields)
+}
+
+/// Trailers as they go out. What HTTP/2 can not say is left out: there is no way left to refuse the message.
+pub fn trailers_out(trailers: &Fields) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(trailers.len());
+    for (_, name, value) in trailers.iter() {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            // Their number is bounded by whoever read them.
+            let _ = map.try_append(name, value);
+        }
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! HTTP/2, both sides: frames and flow control by the `h2` crate, what a message may look like by us.
+//!
+//! `h2` directly, not through hyper: a server of hyper's can not send 1xx, hides how much room a stream has, and puts a layer of its
+//! own between every frame and its reader. What `h2` lets through is not yet a request: it leaves blanks around values, user
+//! information in `:authority`, and a repeated Content-Length to us, and `head` refuses what HTTP/1.1 would.
+//!
+//! One task per connection drives the connection and all its streams. What they write in one turn leaves in one system call (`wire`),
+//! and the connection is looked at again only when a stream has stirred it (`stir`).
+
+mod body;
+mod head;
+mod relay;
+mod stir;
+mod wire;
+
+pub mod server;

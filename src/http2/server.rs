@@ -1,0 +1,292 @@
+//! One client connection: every stream a request, all of them answered by one task.
+//!
+//! `h2` keeps the protocol and its limits. What it leaves to us: deadlines (it has none), how many cancelled requests and how much idle
+//! talk a client may cost us, and leaving politely, with a first GOAWAY that refuses nothing yet, so that what is on its way is served.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+
+use super::body::{Received, View};
+use super::head;
+use super::relay::{Stop, relay};
+use super::stir::Turn;
+use super::wire::Wire;
+use crate::failure::{Failure, Malformed};
+use crate::io::{Buffer, Io, Timer, linger};
+use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Length, Method, Terms};
+
+/// What a client begins a connection with (RFC 9113 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Streams open at once on a connection. As many as browsers use; what they cost together is bounded by the windows below.
+const STREAMS_MAX: u32 = 128;
+/// What a client may send ahead on one stream, and on all of them together. `h2` derives from the latter how many small pieces of data
+/// it bears with.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What `h2` may hold of one answer, behind what its client has room for.
+const HELD_BYTES_MAX: usize = 64 << 10;
+/// Requests that the client took back before they were answered, less those that were answered: CVE-2023-44487. `h2` bounds those
+/// taken back before we saw them.
+const TAKEN_BACK_MAX: u32 = 100;
+/// Of what a client sends, an eighth is to be of use (requests, content, room for content), once it has sent this much.
+const TALK_BYTES_MAX: u64 = 1 << 20;
+const TALK_PART: u64 = 8;
+/// How long a client may take to see that we are leaving.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// What an upload's errors mean.
+const UPLOAD: View = View { broken: upload_broke, slow: Failure::BodyTimeout };
+
+fn upload_broke(error: &h2::Error) -> Failure {
+    // Only content that is longer or shorter than announced is an error that we find in a stream that has begun well.
+    let ours = error.is_library() && error.is_reset() && error.reason() == Some(Reason::PROTOCOL_ERROR);
+    if ours { Failure::RequestMalformed(Malformed::ContentLength) } else { Failure::ClientGone }
+}
+
+/// Serves one connection to its end. Dropping it closes the connection and cancels what runs.
+///
+/// `timer`: set to when the first request's head must be here, whole. `read`: what has come already.
+pub async fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc<H>, read: Buffer) {
+    let terms = handler.terms(&conn);
+    let wire = Wire::new(io.clone(), read, terms.write_timeout);
+    let mut begin = pin!(builder(&terms).handshake(wire.clone()));
+    let begun = poll_fn(|cx| {
+        let polled = begin.as_mut().poll(cx);
+        match wire.poll_out(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(None),
+            _ => polled.map(Result::ok),
+        }
+    });
+    let begun = timer.limit_to(None, begun).await;
+    drop(terms);
+    match begun {
+        Ok(Some(connection)) => {
+            let line = Line { conn, handler, wire, useful: Rc::default(), taken_back: Cell::default() };
+            line.drive(connection, &timer).await;
+        }
+        // There is nobody who speaks HTTP/2.
+        Ok(None) => {}
+        Err(_) => return,
+    }
+    // Closing with bytes unread would overtake what was said last: why it ends.
+    linger(&io, &timer).await;
+}
+
+fn builder(terms: &Terms) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(terms.header_bytes).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(HELD_BYTES_MAX);
+    builder
+}
+
+/// What all streams of a connection share.
+struct Line<H> {
+    conn: Rc<Conn>,
+    handler: Rc<H>,
+    wire: Wire,
+    /// Bytes of requests and of content, in both directions.
+    useful: Rc<Cell<u64>>,
+    taken_back: Cell<u32>,
+}
+
+/// Where a connection is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The client was told to ask elsewhere, and may finish.
+    Leaving,
+    /// The client was told why it is cut off.
+    Cut,
+}
+
+impl<H: Handler> Line<H> {
+    /// Accepts streams and answers them, until the connection has ended.
+    async fn drive(&self, mut connection: Connection<Wire, Bytes>, timer: &Timer) {
+        let turn = Turn::new();
+        let mut streams = FuturesUnordered::new();
+        let mut phase = Phase::Open;
+        poll_fn(|task| {
+            let ended = turn.run(task, |cx| {
+                if phase == Phase::Open && self.handler.terms(&self.conn).last {
+                    phase = leave(&mut connection, streams.is_empty().then_some(timer));
+                }
+                if phase != Phase::Cut && self.is_abused() {
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    phase = Phase::Cut;
+                }
+                loop {
+                    match connection.poll_accept(cx) {
+                        Poll::Ready(Some(Ok((request, respond)))) => {
+                            timer.clear();
+                            streams.push(self.serve_stream(request, respond));
+                        }
+                        Poll::Ready(_) => return Poll::Ready(()),
+                        Poll::Pending => break,
+                    }
+                }
+                let busy = !streams.is_empty();
+                while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
+                if busy && streams.is_empty() {
+                    timer.set(if phase == Phase::Open { self.handler.terms(&self.conn).idle_timeout } else { LEAVE });
+                }
+                Poll::Pending
+            });
+            if ended.is_ready() {
+                return Poll::Ready(());
+            }
+            if let Poll::Ready(Err(_)) = self.wire.poll_out(task) {
+                return Poll::Ready(());
+            }
+            // With streams open there is no deadline here, but a place to be woken at when the process drains.
+            match timer.poll_elapsed(task) {
+                Poll::Ready(_) if phase == Phase::Open => {
+                    phase = leave(&mut connection, Some(timer));
+                    task.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                elapsed => elapsed.map(|_| ()),
+            }
+        })
+        .await;
+    }
+
+    /// Whether the client costs more than it asks for.
+    fn is_abused(&self) -> bool {
+        self.taken_back.get() > TAKEN_BACK_MAX || (self.wire.received() / TALK_PART) > self.useful.get() + TALK_BYTES_MAX
+    }
+
+    fn counts(&self, bytes: usize) {
+        self.useful.set(self.useful.get() + bytes as u64);
+    }
+
+    /// One request, from its head to its answer's last byte.
+    async fn serve_stream(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let arrived = Instant::now();
+        let terms = self.handler.terms(&self.conn);
+        let (parts, content) = request.into_parts();
+        let read = head::request(&parts, terms.headers);
+        drop(parts);
+        let (head, length) = match read {
+            Ok(read) => read,
+            Err(failure) => return self.refuse(arrived, failure, respond, &terms).await,
+        };
+        self.counts(head.fields.arena().len());
+        let method = head.method();
+        let body = if content.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::source(Box::new(Received::new(content, length, terms.body_timeout, UPLOAD, terms.body_rate, self.useful.clone())))
+        };
+        let Some(answer) = self.ask(arrived, head, body, &mut respond).await else {
+            self.taken_back.set(self.taken_back.get() + 1);
+            return;
+        };
+        match answer {
+            Answer::Reply { head, body } => self.reply(method, head, body, respond, &terms).await,
+            // No request asks for one here.
+            Answer::Tunnel { .. } => respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+
+    /// Asks the handler. `None`: the client has taken the request back.
+    async fn ask(&self, arrived: Instant, head: Head, body: Body, respond: &mut SendResponse<Bytes>) -> Option<Answer> {
+        let respond = RefCell::new(respond);
+        let mut interim = Ahead { respond: &respond };
+        let mut answer = pin!(self.handler.answer(&self.conn, arrived, head, body, &mut interim));
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            respond.borrow_mut().poll_reset(cx).map(|_| None)
+        })
+        .await
+    }
+
+    /// Sends an answer to its last byte.
+    async fn reply(&self, method: Method, head: Head, mut body: Body, mut respond: SendResponse<Bytes>, terms: &Terms) {
+        // RFC 9110 6.4.1: whatever the body says, none follows.
+        let bodiless = method == Method::Head || matches!(head.status(), 204 | 304);
+        let length = if bodiless && !(method == Method::Head && says_more(&body)) { None } else { Some(body.length()) };
+        let response = match head::response(&head, length) {
+            Ok(response) => response,
+            Err(failure) => {
+                respond.send_reset(Reason::INTERNAL_ERROR);
+                return body.broke(failure);
+            }
+        };
+        drop(head);
+        let ends = bodiless || body.is_empty();
+        let Ok(mut stream) = respond.send_response(response, ends) else {
+            return body.broke(Failure::ClientGone);
+        };
+        self.taken_back.set(self.taken_back.get().saturating_sub(1));
+        if ends {
+            return body.complete();
+        }
+        match relay(&mut body, &mut stream, terms.write_timeout, |sent| self.counts(sent)).await {
+            Ok(()) => body.complete(),
+            Err(stop) => {
+                let (failure, reason) = match stop {
+                    Stop::Body(failure) => (failure, Reason::INTERNAL_ERROR),
+                    Stop::Broken => (Failure::ClientGone, Reason::CANCEL),
+                    Stop::Elapsed => (Failure::WriteTimeout, Reason::CANCEL),
+                };
+                body.broke(failure);
+                stream.send_reset(reason);
+            }
+        }
+    }
+
+    /// What never became a request: a malformed one is a stream error (RFC 9113 8.1.1), others are told what is the matter.
+    async fn refuse(&self, arrived: Instant, failure: Failure, mut respond: SendResponse<Bytes>, terms: &Terms) {
+        let Answer::Reply { head, body } = self.handler.refuse(&self.conn, arrived, failure) else { return };
+        if let Failure::RequestMalformed(_) = failure {
+            return respond.send_reset(Reason::PROTOCOL_ERROR);
+        }
+        self.reply(Method::Other, head, body, respond, terms).await;
+    }
+}
+
+/// Whether an answer to HEAD knows the length of what it leaves out.
+fn says_more(body: &Body) -> bool {
+    matches!(body.length(), Length::Exact(1..))
+}
+
+/// Tells the client to ask elsewhere from now on. `idle`: nothing runs, so its deadline is when it must have seen that.
+fn leave(connection: &mut Connection<Wire, Bytes>, idle: Option<&Timer>) -> Phase {
+    connection.graceful_shutdown();
+    if let Some(timer) = idle {
+        timer.set(LEAVE);
+    }
+    Phase::Leaving
+}
+
+/// Sends 1xx answers. Their number is bounded by whoever has them from a backend.
+struct Ahead<'a, 'b> {
+    respond: &'a RefCell<&'b mut SendResponse<Bytes>>,
+}
+
+impl Interim for Ahead<'_, '_> {
+    fn send<'a>(&'a mut self, head: &'a Head) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+        Box::pin(async move {
+            let response = head::response(head, None)?;
+            self.respond.borrow_mut().send_informational(response).map_err(|_| Failure::ClientGone)
+        })
+    }
+}
