@@ -1,7 +1,7 @@
 //! The walk of a request. Read `walk`: it names every room. Whatever fails on the way leaves by one door, `reply::failure`.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -37,12 +37,18 @@ impl Proxy {
 
     /// The newest view; made anew where the table has changed.
     pub fn view(&self) -> Rc<View> {
+        self.glance().clone()
+    }
+
+    /// The same for a moment.
+    fn glance(&self) -> Ref<'_, Rc<View>> {
         if self.view.borrow().table.generation != self.current.generation() {
             self.renew();
         }
-        self.view.borrow().clone()
+        self.view.borrow()
     }
 
+    #[cold]
     fn renew(&self) {
         let old = self.view.borrow().clone();
         let view = View::build(self.current.load(), &self.state.registry, Some(&old), self.workers, self.draining.get());
@@ -127,7 +133,7 @@ impl Handler for Proxy {
     }
 
     fn terms(&self, conn: &Conn) -> Rc<Terms> {
-        self.view().terms(conn.listener)
+        self.glance().terms(conn.listener)
     }
 
     fn refuse(&self, conn: &Rc<Conn>, arrived: Instant, failure: Failure) -> Answer {

@@ -195,9 +195,9 @@ impl Forward<'_> {
     }
 
     /// Whose the connection to the backend is to be, where that is said to it.
-    fn owner(&self) -> Option<Relayed> {
+    fn owner(&self) -> Option<Box<Relayed>> {
         let conn = &self.story.conn;
-        self.pool.pool.send_proxy_protocol.map(|_| Relayed { source: conn.peer, destination: conn.local })
+        self.pool.pool.send_proxy_protocol.map(|_| Box::new(Relayed { source: conn.peer, destination: conn.local }))
     }
 
     /// The backend of the request's session, with a slot of it; once, for where it fails the session the algorithm decides. It does too

@@ -34,8 +34,8 @@ impl Lease {
     }
 
     /// Its connection is to be this client's alone, and to begin with a header that says so.
-    pub fn owned_by(mut self, owner: Option<Relayed>) -> Lease {
-        self.owner = owner.map(Box::new);
+    pub fn owned_by(mut self, owner: Option<Box<Relayed>>) -> Lease {
+        self.owner = owner;
         self
     }
 
