@@ -83,9 +83,7 @@ impl View {
             .map(|at| match (table.listeners.get(at), before.get(at)) {
                 (Some(Some(listener)), _) => Rc::new(welcome(listener)),
                 (_, Some(before)) => before.clone(),
-                (_, None) => {
-                    Rc::new(Welcome { timeout: no_terms.header_timeout, proxy_protocol: Arc::default(), crowd: None, http2: false })
-                }
+                (_, None) => Rc::new(gone(&no_terms)),
             })
             .collect();
         View { table, routes, pools, caches, none, welcomes, terms, no_terms }
@@ -96,7 +94,9 @@ impl View {
     }
 
     pub fn welcome(&self, listener: usize) -> Rc<Welcome> {
-        self.welcomes.get(listener).expect("an address is accepted on only once a table knows it").clone()
+        // Where another worker accepted it, on an address that came and went between two of our views: it is told that its listener is
+        // gone as soon as it asks for something.
+        self.welcomes.get(listener).cloned().unwrap_or_else(|| Rc::new(gone(&self.no_terms)))
     }
 
     pub fn terms(&self, listener: usize) -> Rc<Terms> {
@@ -147,6 +147,11 @@ fn welcome(listener: &Listener) -> Welcome {
         crowd: listener.crowd.clone(),
         http2: listener.http2,
     }
+}
+
+/// Asks for nothing, for nothing will be served.
+fn gone(terms: &Terms) -> Welcome {
+    Welcome { timeout: terms.header_timeout, proxy_protocol: Arc::default(), crowd: None, http2: false }
 }
 
 fn terms(listener: &Listener, draining: bool) -> Terms {

@@ -98,3 +98,15 @@ fn a_panic_in_a_connections_task_ends_that_connection_and_is_counted_as_an_end()
     assert!(setup.state.registry.render(&[], &[]).contains("tidegate_worker_connections{worker=\"7\"} 0"));
     workers.end();
 }
+
+/// The others accept on an address before this worker has looked at the table that has it, and pass a connection on; then it is gone.
+#[test]
+fn a_connection_of_a_listener_that_came_and_went_is_told_so() {
+    let (workers, _listening, _setup) = serving(1);
+    let sockets = listen::bind_ip(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("sockets");
+    let bound = sockets[0].local_addr().expect("an address");
+    let owner = Owner { name: "gone".into(), quota: Arc::new(Quota::new(10)) };
+    workers.listen(&Arc::new(Listening::new(7, bound.into(), owner)), sockets.into_iter().map(Socket::Tcp).collect());
+    assert!(answer(asked(bound)).starts_with("HTTP/1.1 503 "));
+    assert!(workers.standings()[0].up);
+}
