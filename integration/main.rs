@@ -36,6 +36,7 @@ mod sticky;
 mod strictness;
 mod support;
 mod timeouts;
+mod tls;
 mod unix_sockets;
 mod verbs;
 mod websocket;

@@ -442,7 +442,8 @@ impl App {
         let table = self.current.load();
         self.probes.follow(table.pools.iter().filter_map(|pool| {
             let check = pool.health.clone()?;
-            Some(Checked { pool: pool.name.clone(), set: pool.set.clone(), ward: pool.ward.clone(), check })
+            let peers = pool.tls.as_ref().map(|tls| tls.peers.clone()).unwrap_or_default();
+            Some(Checked { pool: pool.name.clone(), set: pool.set.clone(), ward: pool.ward.clone(), check, peers })
         }));
         table.pools.iter().for_each(|pool| pool.ward.look());
     }

@@ -119,6 +119,8 @@ failures! {
     WriteTimeout = "write_timeout", 408, Downstream, "The client reads too slowly.";
     /// The request wanted an answer from the cache or none.
     NotCached = "not_cached", 504, Downstream, "There is no answer in the cache that may be used.";
+    /// For a host that the certificate shown on this connection does not speak for.
+    Misdirected = "misdirected", 421, Downstream, "This connection was made for another host.";
     NoRoute = "no_route", 404, Proxy, "No route matches this request.";
     /// Every backend of the pool is out, or has weight 0.
     NoBackend = "no_backend", 503, Proxy, "No backend is available.";
@@ -142,6 +144,10 @@ failures! {
     ConnectRefused = "connect_refused", 502, Upstream, "The backend refused the connection.";
     ConnectFailed = "connect_failed", 502, Upstream, "The backend can not be reached.";
     ConnectTimeout = "connect_timeout", 504, Upstream, "The backend did not accept the connection in time.";
+    /// The backend's certificate is not for its name, has expired, or is signed by nobody whom we believe.
+    UpstreamUntrusted = "upstream_untrusted", 502, Upstream, "The backend's certificate is not trusted.";
+    /// There was no TLS to be had with the backend.
+    UpstreamTlsFailed = "upstream_tls_failed", 502, Upstream, "The backend can not be spoken to by TLS.";
     /// The connection broke before a byte of the answer.
     UpstreamReset = "upstream_reset", 502, Upstream, "The backend closed the connection without an answer.";
     FirstByteTimeout = "first_byte_timeout", 504, Upstream, "The backend did not answer in time.";
@@ -162,6 +168,18 @@ failures! {
 }
 
 impl Failure {
+    /// No connection came about, so that the backend can have seen nothing of a request.
+    pub fn is_of_connect(self) -> bool {
+        matches!(
+            self,
+            Failure::ConnectRefused
+                | Failure::ConnectFailed
+                | Failure::ConnectTimeout
+                | Failure::UpstreamUntrusted
+                | Failure::UpstreamTlsFailed
+        )
+    }
+
     /// Position in `CODES`; for counters kept in arrays.
     pub fn index(self) -> usize {
         match self {
@@ -192,6 +210,8 @@ impl Failure {
             Failure::ConnectRefused => "connection_refused",
             Failure::ConnectFailed => "destination_ip_unroutable",
             Failure::ConnectTimeout => "connection_timeout",
+            Failure::UpstreamUntrusted => "tls_certificate_error",
+            Failure::UpstreamTlsFailed => "tls_protocol_error",
             Failure::UpstreamReset => "connection_terminated",
             Failure::FirstByteTimeout | Failure::TryTimeout | Failure::TotalTimeout => "http_response_timeout",
             Failure::StallTimeout => "connection_read_timeout",

@@ -23,5 +23,6 @@ pub mod route;
 pub mod sync;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod worker;

@@ -5,11 +5,13 @@
 //! below the range that the kernel hands out for outgoing connections, so that tests in parallel never meet.
 
 pub mod backend;
+pub mod certificates;
 pub mod dns;
 pub mod frames;
 pub mod hpack;
 pub mod message;
 pub mod proxy;
+pub mod secure;
 pub mod wire;
 
 use std::time::{Duration, Instant};

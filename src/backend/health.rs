@@ -37,11 +37,24 @@ pub enum Finding {
     Status(u16),
     /// The expected text is not in the body.
     BodyMismatch,
+    /// The backend's certificate is not believed.
+    Untrusted,
+    TlsFailed,
 }
 
 impl Finding {
-    pub const LABELS: [&'static str; 8] =
-        ["passed", "connect_refused", "connect_failed", "timeout", "reset", "malformed", "status", "body_mismatch"];
+    pub const LABELS: [&'static str; 10] = [
+        "passed",
+        "connect_refused",
+        "connect_failed",
+        "timeout",
+        "reset",
+        "malformed",
+        "status",
+        "body_mismatch",
+        "untrusted",
+        "tls_failed",
+    ];
 
     pub fn passed(self) -> bool {
         self == Finding::Passed
@@ -58,6 +71,8 @@ impl Finding {
             Finding::Malformed => 5,
             Finding::Status(_) => 6,
             Finding::BodyMismatch => 7,
+            Finding::Untrusted => 8,
+            Finding::TlsFailed => 9,
         }
     }
 }
@@ -348,10 +363,20 @@ mod tests {
 
     #[test]
     fn findings_have_their_words() {
-        for (at, finding) in
-            [PASSED, REFUSED, Finding::ConnectFailed, SLOW, Finding::Reset, Finding::Malformed, Finding::Status(503), Finding::BodyMismatch]
-                .into_iter()
-                .enumerate()
+        for (at, finding) in [
+            PASSED,
+            REFUSED,
+            Finding::ConnectFailed,
+            SLOW,
+            Finding::Reset,
+            Finding::Malformed,
+            Finding::Status(503),
+            Finding::BodyMismatch,
+            Finding::Untrusted,
+            Finding::TlsFailed,
+        ]
+        .into_iter()
+        .enumerate()
         {
             assert_eq!(finding.index(), at);
             assert!(finding.to_string().starts_with(Finding::LABELS[at]));

@@ -11,10 +11,12 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::model::{
-    Action, Admin, BackendSpec, Cache, Config, Eject, Faults, Hashing, Health, ListenLimits, ListenTimeouts, Listener, Log, Pool,
-    PoolTimeouts, Probe, Queue, Retry, Route, RouteCache, RouteTimeouts, Secret, Server, Statuses, Sticky,
+    Action, Admin, AuthoritiesFile, BackendSpec, Cache, Certificate, Config, Eject, Faults, Hashing, Health, ListenLimits, ListenTimeouts,
+    ListenTls, Listener, Log, Pool, PoolTimeouts, PoolTls, Probe, Queue, Retry, Route, RouteCache, RouteTimeouts, Secret, Server, Statuses,
+    Sticky,
 };
 use super::value::Size;
+use crate::tls::Pair;
 
 /// The differences, in the order of the report: `added`, `changed`, `removed`, and apart from these what waits for a restart.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -165,7 +167,7 @@ fn log(Log { access, access_file, level }: &Log) -> Thing {
 }
 
 fn listener(listener: &Listener) -> Thing {
-    let Listener { name, addresses, socket_mode, trusted_proxies, proxy_protocol, http2, timeout, limits } = listener;
+    let Listener { name, addresses, socket_mode, trusted_proxies, proxy_protocol, http2, timeout, limits, tls, redirect_https } = listener;
     let ListenTimeouts { header, body, idle, write } = timeout;
     let ListenLimits { header_bytes, headers, body: body_limit, connections, connections_per_address, body_rate } = limits;
     let keys = vec![
@@ -184,8 +186,60 @@ fn listener(listener: &Listener) -> Thing {
         ("limits.connections", connections.to_string()),
         ("limits.connections_per_address", connections_per_address.map_or(0, |most| most.get()).to_string()),
         ("limits.body_rate", Size((*body_rate).into()).to_string()),
+        ("redirect_https", redirect_https.map_or("none".to_owned(), |port| port.to_string())),
     ];
-    thing(format!("listener {name}"), keys)
+    let mut thing = thing(format!("listener {name}"), keys);
+    thing.keys.extend(listen_tls(tls.as_ref()));
+    thing
+}
+
+/// Certificates are told by their files; one that was renewed in its place is told without its contents.
+fn listen_tls(tls: Option<&ListenTls>) -> Vec<Key> {
+    let Some(ListenTls { certificates, client_ca, min_version, hsts }) = tls else {
+        return vec![Key::shown("tls", "none".to_owned())];
+    };
+    let mut keys = vec![
+        Key::shown("tls", "on".to_owned()),
+        Key::shown("tls.min_version", format!("{min_version}")),
+        Key::shown("tls.hsts", time_or_none(*hsts)),
+        Key::shown("tls.client_ca", file_or_none(client_ca.as_ref())),
+        Key::hidden("tls.client_ca's contents", format!("{client_ca:?}")),
+    ];
+    for (at, Certificate { files, pair }) in certificates.iter().enumerate() {
+        keys.push(Key::shown(
+            format!("tls certificate {}", files.certificate.display()),
+            format!("place {}, key {}", at + 1, files.key.display()),
+        ));
+        keys.push(Key::hidden(&format!("tls certificate {}, its contents", files.certificate.display()), contents(pair)));
+    }
+    keys
+}
+
+fn pool_tls(tls: Option<&PoolTls>) -> Vec<Key> {
+    let Some(PoolTls { server_name, authorities, ca, certificate }) = tls else {
+        return vec![Key::shown("tls", "none".to_owned())];
+    };
+    let name = server_name.as_ref().map_or("each backend's address".to_owned(), |name| name.to_str().into_owned());
+    let shown = certificate.as_ref().map_or("none".to_owned(), |own| own.files.certificate.display().to_string());
+    vec![
+        Key::shown("tls", "on".to_owned()),
+        Key::shown("tls.server_name", name),
+        Key::shown("tls.ca", ca.as_ref().map_or("the system's".to_owned(), |ca| ca.display().to_string())),
+        Key::shown("tls.certificate", shown),
+        Key::hidden("tls.ca's contents", format!("{authorities:?}")),
+        Key::hidden("tls.certificate's contents", certificate.as_ref().map_or(String::new(), |own| contents(&own.pair))),
+    ]
+}
+
+fn file_or_none(file: Option<&AuthoritiesFile>) -> String {
+    file.map_or("none".to_owned(), |file| file.file.display().to_string())
+}
+
+/// Equal where the certificates are.
+fn contents(pair: &Pair) -> String {
+    let mut hasher = DefaultHasher::new();
+    pair.certified().cert.iter().for_each(|certificate| certificate.as_ref().hash(&mut hasher));
+    hasher.finish().to_string()
 }
 
 fn pool(pool: &Pool) -> Thing {
@@ -195,6 +249,7 @@ fn pool(pool: &Pool) -> Thing {
         hash,
         slow_start,
         backends,
+        tls,
         sticky,
         timeout,
         idle_connections,
@@ -232,6 +287,7 @@ fn pool(pool: &Pool) -> Thing {
     ];
     let mut thing = thing(format!("pool {name}"), keys);
     thing.keys.extend(self::sticky(sticky.as_ref()));
+    thing.keys.extend(pool_tls(tls.as_ref()));
     thing.keys.extend(health.iter().flat_map(self::health));
     thing.keys.extend(self::eject(eject.as_ref()));
     let backend = |BackendSpec { address, weight, max_requests, backup }: &BackendSpec| {

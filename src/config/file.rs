@@ -119,12 +119,7 @@ impl<'a> Section<'a> {
     pub fn open(file: &'a File<'a>, keys: &'static [Key], table: Option<&'a DeTable<'a>>, span: Span, place: &str) -> Section<'a> {
         for (written, _) in table.into_iter().flatten() {
             match keys.iter().find(|key| key.name == written.get_ref()) {
-                Some(key) if key.is_supported() => {}
-                Some(key) => file.note(
-                    Problem::error(written.span(), format!("`{}` is not supported yet", key.name))
-                        .label(key.doc.trim_end_matches('.'))
-                        .help("take it out"),
-                ),
+                Some(_) => {}
                 None => file.note(unknown_key(written, keys, place)),
             }
         }
@@ -195,6 +190,11 @@ impl<'a> Section<'a> {
     /// What is in the file that a key names.
     pub fn bytes(&self, name: &str) -> Option<Written<Vec<u8>>> {
         let path = self.text(name)?;
+        Some(Written { value: self.read(&path, name)?, span: path.span })
+    }
+
+    /// What is in the file at this path, which stands behind the key `name`.
+    pub fn read(&self, path: &Written<String>, name: &str) -> Option<Vec<u8>> {
         let read = (self.file.files)(Path::new(&path.value)).map_err(|error| {
             let why = match error.kind() {
                 io::ErrorKind::NotFound => "there is no such file".to_owned(),
@@ -204,10 +204,10 @@ impl<'a> Section<'a> {
             let mistake = Mistake::new(format!("`{name}`: `{}` cannot be read: {why}", path.value.escape_debug()));
             mistake.help("the path is relative to the directory of the configuration")
         });
-        Some(Written { value: self.file.checked(&path.span, read)?, span: path.span })
+        self.file.checked(&path.span, read)
     }
 
-    /// The same, with the key's default in place of what is absent or wrong.
+    /// As `parsed`, with the key's default in place of what is absent or wrong.
     pub fn parsed_or_default<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, Mistake>) -> T {
         let written = self.parsed(name, &parse).map(|written| written.value);
         written.unwrap_or_else(|| match self.key(name).default.map(parse) {
@@ -565,7 +565,7 @@ fn unknown_key(written: &Spanned<std::borrow::Cow<'_, str>>, keys: &'static [Key
     if let Some(meant) = suggest::closest(name, elsewhere) {
         return problem.help(format!("did you mean `{meant}`? It belongs {}", keys::homes(meant).join(" or ")));
     }
-    let known: Vec<String> = keys.iter().filter(|key| key.is_supported()).map(|key| format!("`{}`", key.name)).collect();
+    let known: Vec<String> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
     problem.help(suggest::there_are(&known))
 }
 
@@ -592,7 +592,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Entries(_) => "a list such as [\"10.0.0.1:8080\"]".to_owned(),
         Kind::Pairs => "a table of strings such as { name = \"value\" }".to_owned(),
         Kind::Short(keys) => format!("a table, or its `{}` alone", keys[0].name),
-        Kind::Table(_) | Kind::Named(_) | Kind::Repeated(_) | Kind::Later => "a table".to_owned(),
+        Kind::Table(_) | Kind::Named(_) | Kind::Repeated(_) => "a table".to_owned(),
     }
 }
 

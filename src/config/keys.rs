@@ -1,7 +1,7 @@
 //! Every key there is: name, kind, default, meaning, example. The one table that the reader, the suggestions, the JSON Schema and
 //! the reference share, so that none of them can know a key that the others do not.
 //!
-//! A key that is promised but not built yet stands here too, as `Kind::Later`: it is refused by name. Accepting and ignoring it
+//! A word that is promised but not built yet stands here too, as one for `later`: it is refused by name. Accepting and ignoring it
 //! would tell somebody that a health check runs which does not.
 
 use super::model::{AccessFormat, Algorithm, Level, ProxyVersion, Reason, Start, StatusField, WhenAllDown};
@@ -67,26 +67,16 @@ pub enum Kind {
     Named(&'static [Key]),
     /// Tables in order: `[[route]]`.
     Repeated(&'static [Key]),
-    /// Known, but not supported yet.
-    Later,
 }
 
 const fn key(name: &'static str, kind: Kind, doc: &'static str, example: &'static str) -> Key {
     Key { name, kind, default: None, doc, example }
 }
 
-const fn later(name: &'static str, doc: &'static str) -> Key {
-    Key { name, kind: Kind::Later, default: None, doc, example: "" }
-}
-
 impl Key {
     const fn or(mut self, default: &'static str) -> Key {
         self.default = Some(default);
         self
-    }
-
-    pub fn is_supported(&self) -> bool {
-        !matches!(self.kind, Kind::Later)
     }
 }
 
@@ -173,7 +163,55 @@ const LISTEN: &[Key] = &[
          from there must begin with such a header, and it is believed. From others it is no request. Left out: nobody's.",
         "[\"10.0.0.0/8\"]",
     ),
-    later("tls", "TLS from clients."),
+    key(
+        "tls",
+        Kind::Table(LISTEN_TLS),
+        "TLS from clients, 1.2 and 1.3; the only thing that is then spoken on the listener's addresses.",
+        "{ certificates = [{ certificate = \"site.pem\", key = \"site.key\" }] }",
+    ),
+    key(
+        "redirect_https",
+        Kind::Number { min: 1, max: 65_535, word: None },
+        "On a listener without `tls`: every request is sent to the same URL under https, at this port, with 308. Only those for \
+         `/.well-known/acme-challenge/` still find their route, for certificates to be renewed.",
+        "443",
+    ),
+];
+
+const LISTEN_TLS: &[Key] = &[
+    key(
+        "certificates",
+        Kind::Entries(CERTIFICATE),
+        "Required. Clients are shown the one for the name that they ask for (SNI), an exact name before a wildcard; else the first. The files \
+         are read at each reload: a pair that is broken or half written refuses the reload, and the last good one stays. A \
+         request for a host whose certificate another one is than the client was shown gets 421.",
+        "[{ certificate = \"site.pem\", key = \"site.key\" }, { certificate = \"other.pem\", key = \"other.key\" }]",
+    ),
+    key(
+        "client_ca",
+        Kind::Text,
+        "A file with the certificates of authorities: clients must show a certificate that one of them signed. Backends are told its subject \
+         in `X-Client-Subject` (RFC 4514), which nobody else can send. Sessions are then not resumed, so that each connection is checked.",
+        "\"clients.pem\"",
+    ),
+    key("min_version", Kind::Word { words: &["1.2", "1.3"], later: &[] }, "The oldest version of TLS that is spoken.", "\"1.3\"").or("1.2"),
+    key(
+        "hsts",
+        TIME,
+        "Browsers are told to use nothing but https for this host for so long (`Strict-Transport-Security`), where a backend does not say \
+         so itself. Left out: they are not told. It can not be taken back: begin with a short time.",
+        "\"8760h\"",
+    ),
+];
+
+const CERTIFICATE: &[Key] = &[
+    key(
+        "certificate",
+        Kind::Text,
+        "A file in PEM: the certificate, then those that lead to its authority. Relative to the directory of this file, like all files.",
+        "\"site.pem\"",
+    ),
+    key("key", Kind::Text, "A file in PEM with the private key. Left out: it is in the same file as the certificate.", "\"site.key\""),
 ];
 
 const LISTEN_TIMEOUT: &[Key] = &[
@@ -318,7 +356,13 @@ const POOL: &[Key] = &[
          client connection only. Probes say that they are our own. Left out: no header.",
         "\"v2\"",
     ),
-    later("tls", "TLS to the backends."),
+    key(
+        "tls",
+        Kind::Table(POOL_TLS),
+        "TLS to the backends, health checks included: `{}` is enough. Their certificates are verified, always. Where that fails the client gets \
+         502, and it counts as a failed connect.",
+        "{ server_name = \"app.internal\", ca = \"ca.pem\" }",
+    ),
     key(
         "retry",
         Kind::Table(RETRY),
@@ -332,6 +376,24 @@ const POOL: &[Key] = &[
         "Requests wait for a free slot while all backends have their `max_requests`. Left out: they are refused at once, with 503.",
         "{ max = 1000, wait = \"200ms\" }",
     ),
+];
+
+const POOL_TLS: &[Key] = &[
+    key(
+        "server_name",
+        Kind::Text,
+        "The name, or the IP address, that the backends' certificates have to be for; a name is also sent to them (SNI). Left out: the name \
+         behind `dns`, else each backend's own address.",
+        "\"app.internal\"",
+    ),
+    key(
+        "ca",
+        Kind::Text,
+        "A file with the certificates of the authorities that are believed. Left out: those of the system.",
+        "\"ca.pem\"",
+    ),
+    key("certificate", Kind::Text, "A file in PEM: our own certificate, for backends that ask for one.", "\"proxy.pem\""),
+    key("key", Kind::Text, "A file in PEM with its private key. Left out: it is in the same file as the certificate.", "\"proxy.key\""),
 ];
 
 const STICKY: &[Key] = &[

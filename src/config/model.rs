@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
+
+use crate::tls;
 
 use crate::address::Address;
 
@@ -80,6 +83,54 @@ pub struct Listener {
     pub http2: bool,
     pub timeout: ListenTimeouts,
     pub limits: ListenLimits,
+    /// `None`: plain.
+    pub tls: Option<ListenTls>,
+    /// Requests are sent to https at this port. Never with `tls`.
+    pub redirect_https: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenTls {
+    /// At least one; the first is the default.
+    pub certificates: Vec<Certificate>,
+    /// `None`: clients need no certificate.
+    pub client_ca: Option<AuthoritiesFile>,
+    pub min_version: tls::Oldest,
+    /// `None`: browsers are not told to come by https only.
+    pub hsts: Option<Duration>,
+}
+
+/// A certificate with its key: where they are, and what was there when the files were read last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Certificate {
+    pub files: PairFiles,
+    pub pair: tls::Pair,
+}
+
+/// As the file has them; they may be one and the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PairFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuthoritiesFile {
+    pub file: PathBuf,
+    pub authorities: tls::Authorities,
+}
+
+/// TLS to the backends of a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolTls {
+    /// `None`: each backend's own address.
+    pub server_name: Option<ServerName<'static>>,
+    /// Whose certificates are believed.
+    pub authorities: tls::Authorities,
+    /// Where they stand; `None`: they are the system's.
+    pub ca: Option<PathBuf>,
+    /// What is shown to backends that ask.
+    pub certificate: Option<Certificate>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +171,8 @@ pub struct Pool {
     pub slow_start: Option<Duration>,
     /// At least one; addresses and names are unique.
     pub backends: Vec<BackendSpec>,
+    /// `None`: plain.
+    pub tls: Option<PoolTls>,
     /// `None`: sessions are not sticky.
     pub sticky: Option<Sticky>,
     pub timeout: PoolTimeouts,

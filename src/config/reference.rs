@@ -18,7 +18,7 @@ This page is made by `tidegate schema --reference`.
 /// The reference as committed in `config/REFERENCE.md`.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
-    for key in FILE.iter().filter(|key| key.is_supported()) {
+    for key in FILE {
         let place = match key.kind {
             Kind::Named(_) => format!("{}.NAME", key.name),
             _ => key.name.to_owned(),
@@ -35,9 +35,6 @@ fn table(page: &mut String, top: &'static Key) {
     page.push_str("\n| key | value | default | meaning | example |\n|---|---|---|---|---|\n");
     let (Kind::Table(keys) | Kind::Named(keys) | Kind::Repeated(keys)) = top.kind else { return };
     keys::walk(keys, "", &mut |place, key| {
-        if !key.is_supported() {
-            return;
-        }
         let name = if place.is_empty() { key.name.to_owned() } else { format!("{place}.{}", key.name) };
         let default = match (key.default, key.kind) {
             (Some(default), Kind::Number { .. }) if default.parse::<i64>().is_ok() => format!("`{default}`"),
@@ -56,13 +53,11 @@ fn later(page: &mut String) {
     );
     keys::walk(FILE, "", &mut |place, key| {
         let key_place = if place.is_empty() { format!("`{}`", key.name) } else { format!("`{}` of {}", key.name, keys::header(place)) };
-        match key.kind {
-            Kind::Later => writeln!(page, "| {key_place} | {} |", cell(key.doc)).expect("a string takes all"),
-            Kind::Word { later, .. } if !later.is_empty() => {
-                let words: Vec<String> = later.iter().map(|word| format!("`{word}`")).collect();
-                writeln!(page, "| {key_place} | The words {}. |", words.join(", ")).expect("a string takes all");
-            }
-            _ => {}
+        if let Kind::Word { later, .. } = key.kind
+            && !later.is_empty()
+        {
+            let words: Vec<String> = later.iter().map(|word| format!("`{word}`")).collect();
+            writeln!(page, "| {key_place} | The words {}. |", words.join(", ")).expect("a string takes all");
         }
     });
 }

@@ -21,8 +21,7 @@ pub fn schema() -> String {
 
 /// Keys that are not supported yet are left out, so that an editor marks them as `check` would.
 fn table(keys: &[Key]) -> Map<String, Value> {
-    let properties: Map<String, Value> =
-        keys.iter().filter(|key| key.is_supported()).map(|key| (key.name.to_owned(), Value::Object(property(key)))).collect();
+    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), Value::Object(property(key)))).collect();
     object(json!({ "type": "object", "additionalProperties": false, "properties": properties }))
 }
 
@@ -73,7 +72,6 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Kind::Table(keys) => return table(keys),
         Kind::Named(keys) => json!({ "type": "object", "additionalProperties": table(keys) }),
         Kind::Repeated(keys) => json!({ "type": "array", "items": table(keys) }),
-        Kind::Later => json!(false),
     })
 }
 

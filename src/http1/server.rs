@@ -556,7 +556,7 @@ impl Interim for Ahead<'_> {
             let mut written = 0;
             let write = poll_fn(|cx| {
                 let wrote = self.io.poll_write_all(cx, &out, &mut written);
-                self.cut.set((1..out.len()).contains(&written));
+                self.cut.set(written < out.len() && (written > 0 || self.io.is_amid_write()));
                 wrote
             });
             let wrote = self.timer.limit(self.timeout, write).await;

@@ -88,6 +88,10 @@ impl State {
             slices.iter().for_each(|slice| out.extend_from_slice(slice));
             return Poll::Ready(Ok(len));
         }
+        if self.io.is_secure() {
+            // What was offered must be offered again, and by itself: the one who waits with what has gathered knows nothing of the slices.
+            ready!(self.poll_out(cx))?;
+        }
         loop {
             let waiting = self.out.as_ref().map_or(&[][..], |out| &out[self.done..]);
             let ahead = waiting.len();

@@ -150,6 +150,13 @@ impl Buffer {
     }
 
     fn fill_now(&mut self, io: &Io) -> io::Result<usize> {
+        let n = io.read_now(self.space())?;
+        self.filled(n);
+        Ok(n)
+    }
+
+    /// Room behind what is there, for `filled` to say how much of it was used. None only where the buffer is full.
+    pub(super) fn space(&mut self) -> &mut [u8] {
         if self.flows && self.is_empty() {
             self.grow(LARGE);
         }
@@ -159,10 +166,26 @@ impl Buffer {
             self.end -= self.start;
             self.start = 0;
         }
-        let n = io.read_now(&mut block[self.end..])?;
+        &mut block[self.end..]
+    }
+
+    pub(super) fn filled(&mut self, n: usize) {
         self.end += n;
-        self.flows = self.end == block.len();
-        Ok(n)
+        self.flows = self.block.as_ref().is_some_and(|block| self.end == block.len());
+    }
+
+    /// At least `n` bytes of room.
+    pub(super) fn reserve(&mut self, n: usize) {
+        while self.space().len() < n {
+            self.grow(usize::MAX);
+        }
+    }
+
+    pub(super) fn data_mut(&mut self) -> &mut [u8] {
+        match &mut self.block {
+            Some(block) => &mut block[self.start..self.end],
+            None => &mut [],
+        }
     }
 
     pub async fn fill(&mut self, io: &Io) -> io::Result<usize> {

@@ -9,12 +9,14 @@ pub mod connect;
 pub mod linger;
 pub mod stream;
 pub mod timer;
+pub mod tls;
 
 pub use buffer::{Buffer, Scratch};
 pub use connect::connect;
 pub use linger::linger;
 pub use stream::Io;
 pub use timer::Timer;
+pub use tls::Tls;
 
 /// Keeps this thread's wheel and clock going. Runs until dropped.
 pub async fn tick() {

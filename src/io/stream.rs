@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -21,60 +21,75 @@ use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
+use super::Tls;
+
 enum Stream {
     Tcp(TcpStream),
+    Tls(Box<Tls>),
 }
 
 #[derive(Clone)]
 pub struct Io(Rc<RefCell<Stream>>);
-
-macro_rules! on_stream {
-    ($io:expr, $stream:ident => $call:expr) => {
-        match &mut *$io.0.borrow_mut() {
-            Stream::Tcp($stream) => $call,
-        }
-    };
-}
 
 impl Io {
     pub fn tcp(stream: TcpStream) -> Io {
         Io(Rc::new(RefCell::new(Stream::Tcp(stream))))
     }
 
-    /// Reads what is there into `space`; 0 means that the other end has finished. `WouldBlock`: nothing is there; where the runtime knows
-    /// that already it costs no system call.
-    pub fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
-        match &*self.0.borrow() {
-            Stream::Tcp(stream) => {
-                let room = space.len();
-                once(stream, Interest::READABLE, room, || rustix::net::recv(stream, &mut *space, RecvFlags::empty()).map(|(n, _)| n))
-            }
+    /// The socket again, where nobody else has it and nothing else is on it.
+    pub fn into_tcp(self) -> Option<TcpStream> {
+        match Rc::into_inner(self.0)?.into_inner() {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(_) => None,
         }
     }
 
+    /// After its handshake.
+    pub fn tls(stream: Box<Tls>) -> Io {
+        Io(Rc::new(RefCell::new(Stream::Tls(stream))))
+    }
+
+    /// Reads what is there into `space`; 0 means that the other end has finished. `WouldBlock`: nothing is there; where the runtime knows
+    /// that already it costs no system call.
+    pub fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
+        match &mut *self.0.borrow_mut() {
+            Stream::Tcp(stream) => recv(stream, space),
+            Stream::Tls(stream) => stream.read_now(space),
+        }
+    }
+
+    /// While it is pending, the same bytes have to be offered again, and no others: they may be on their way in part (`is_amid_write`).
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &*self.0.borrow() {
-            Stream::Tcp(stream) => poll_write_once(stream, cx, bytes.len(), || rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)),
+        match &mut *self.0.borrow_mut() {
+            Stream::Tcp(stream) => poll_send(stream, cx, bytes),
+            Stream::Tls(stream) => stream.poll_write(cx, &[IoSlice::new(bytes)]),
         }
     }
 
     pub fn poll_write_vectored(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let len = slices.iter().map(|slice| slice.len()).sum();
-        match &*self.0.borrow() {
+        match &mut *self.0.borrow_mut() {
             // A broken connection answers EPIPE; the signal that would come with it is ignored since the start of the process.
-            Stream::Tcp(stream) => poll_write_once(stream, cx, len, || rustix::io::writev(stream, slices)),
+            Stream::Tcp(stream) => {
+                let (stream, len) = (&*stream, slices.iter().map(|slice| slice.len()).sum());
+                poll_write_once(stream, cx, len, || rustix::io::writev(stream, slices))
+            }
+            Stream::Tls(stream) => stream.poll_write(cx, slices),
         }
     }
 
     /// Says that nothing more will be written (FIN).
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
+        match &mut *self.0.borrow_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => stream.poll_shutdown(cx),
+        }
     }
 
     /// Ready when a read may find bytes, the end or an error. Reads nothing, and costs no system call.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &*self.0.borrow() {
             Stream::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
+            Stream::Tls(stream) => stream.poll_read_ready(cx),
         }
     }
 
@@ -86,34 +101,45 @@ impl Io {
     pub fn is_quiet(&self) -> bool {
         // Not by a poll: a task that has used up its turn is told `Pending` whatever has come. Where the runtime knows of nothing this
         // costs no system call.
-        match &*self.0.borrow() {
+        match &mut *self.0.borrow_mut() {
+            Stream::Tls(stream) => stream.is_quiet(),
             Stream::Tcp(stream) => matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
         }
     }
 
     /// Whether the connection is dead in both directions (reset), as opposed to finished by the other end.
     pub fn is_broken(&self) -> bool {
-        match &*self.0.borrow() {
-            Stream::Tcp(stream) => {
-                let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
-                let polled = nix::poll::poll(&mut asked, PollTimeout::ZERO);
-                polled.is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
-            }
-        }
+        let stream = self.0.borrow();
+        let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+        let polled = nix::poll::poll(&mut asked, PollTimeout::ZERO);
+        polled.is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
     }
 
     /// Makes the close that follows a reset: the other end must not take what it has for whole.
     pub fn reset_on_close(&self) {
-        match &*self.0.borrow() {
-            // Fails only on a socket that is gone already.
-            Stream::Tcp(stream) => drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+        let stream = &mut *self.0.borrow_mut();
+        if let Stream::Tls(stream) = stream {
+            stream.abandon();
         }
+        // Fails only on a socket that is gone already.
+        let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
     }
 
     /// The descriptor's number, for logs.
     pub fn descriptor(&self) -> i32 {
+        self.0.borrow().as_fd().as_raw_fd()
+    }
+
+    /// TLS: bytes that were offered can not be taken back, nor be offered together with others.
+    pub fn is_secure(&self) -> bool {
+        matches!(&*self.0.borrow(), Stream::Tls(_))
+    }
+
+    /// Whether bytes that were offered to `poll_write` are on their way in part, and untold.
+    pub fn is_amid_write(&self) -> bool {
         match &*self.0.borrow() {
-            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Tcp(_) => false,
+            Stream::Tls(stream) => stream.is_amid_write(),
         }
     }
 
@@ -135,6 +161,31 @@ impl Io {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// Reads once; `WouldBlock` where nothing is there.
+pub(super) fn recv(stream: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    let room = space.len();
+    once(stream, Interest::READABLE, room, || rustix::net::recv(stream, &mut *space, RecvFlags::empty()).map(|(n, _)| n))
+}
+
+/// Writes once; `WouldBlock` where there is no room.
+pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    once(stream, Interest::WRITABLE, bytes.len(), || rustix::net::send(stream, bytes, SendFlags::NOSIGNAL))
+}
+
+/// Writes once, when there is room.
+pub(super) fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    poll_write_once(stream, cx, bytes.len(), || rustix::net::send(stream, bytes, SendFlags::NOSIGNAL))
 }
 
 /// One system call, if the runtime thinks that it can succeed. `room`: what it moves at most; less says that the socket has no more.

@@ -7,19 +7,25 @@
 //! What is asked comes from the table of the moment, so that a reload applies to the next connection. The steps live on the heap while
 //! they last; where nothing is asked there are none, and a connection costs what its protocol costs.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tracing::debug;
 
 use super::incoming::HERE;
 use super::introduction;
 use super::proxy_protocol::{Malformed, Origin, Relayed};
 use crate::failure::Failure;
-use crate::io::{Io, Timer};
+use crate::io::timer::Elapsed;
+use crate::io::{Buffer, Io, Timer, Tls};
 use crate::message::crowd::Presence;
-use crate::message::{Conn, Handler, Welcome, forwarding};
+use crate::message::{Conn, Handler, Handshake, Secure, Welcome, forwarding};
+use crate::tls::{self, Named};
 use crate::{http1, http2};
 
 /// A connection as it was accepted.
@@ -42,7 +48,9 @@ struct Greeted {
 
 /// What the client and we will speak.
 enum Protocol {
+    /// On a plain listener the first bytes may turn out to be HTTP/2's.
     Http1,
+    Http2,
 }
 
 /// Serves one connection, from accept to its end, in a task of its own. `held` is dropped when that ends. Nothing but the runtime ends
@@ -76,12 +84,13 @@ fn serve<H: Handler>(greeted: Greeted, handler: Rc<H>, held: impl Sized) -> impl
                     http2(*found).await;
                 }
             }
+            Protocol::Http2 => http2(http1::server::Http2 { io, conn, timer, handler, read: Buffer::new() }).await,
         }
         drop(held);
     }
 }
 
-/// A client on a plain listener that turned out to speak HTTP/2.
+/// A client that speaks HTTP/2, as was agreed by ALPN or as it turned out.
 fn http2<H: Handler>(found: http1::server::Http2<H>) -> Pin<Box<impl Future<Output = ()>>> {
     let http1::server::Http2 { io, conn, timer, handler, read } = found;
     Box::pin(http2::server::serve(io, conn, timer, handler, read))
@@ -104,7 +113,11 @@ async fn greet<H: Handler>(
     }
     // As early as it is known who it is: refusing is to cost less than serving.
     let presence = admit(&arrival, &welcome, &*handler)?;
-    Some((plain(arrival, timer), presence))
+    let greeted = match &welcome.tls {
+        None => plain(arrival, timer),
+        Some(secure) => shake_hands(arrival, secure, timer, &*handler).await?,
+    };
+    Some((greeted, presence))
 }
 
 /// A place among those of its address, where they are counted. `None`: it has all its places, and the connection is closed without a
@@ -137,6 +150,52 @@ async fn introduce<H: Handler>(arrival: &mut Arrival, timer: &Timer, handler: &H
     Some(())
 }
 
+async fn shake_hands<H: Handler>(arrival: Arrival, secure: &Secure, timer: Timer, handler: &H) -> Option<Greeted> {
+    let Arrival { stream, listener, peer, local } = arrival;
+    let named = Arc::new(Named::new(secure.names.clone()));
+    let mut config = rustls::ServerConfig::clone(&secure.config);
+    config.cert_resolver = named.clone();
+    // Fails only where the settings contradict themselves, and these do not.
+    let mut stream = Box::new(Tls::server(stream, Arc::new(config)).ok()?);
+    let shaken = timer.limit_to(None, poll_fn(|cx| stream.poll_handshake(cx))).await;
+    let how = match &shaken {
+        Ok(Ok(())) if stream.is_resumed() => Handshake::Resumed,
+        Ok(Ok(())) => Handshake::Full,
+        Ok(Err(error)) => judge(error),
+        Err(Elapsed) => Handshake::Timeout,
+    };
+    handler.handshake(how);
+    if !matches!(how, Handshake::Full | Handshake::Resumed) {
+        debug!(%peer, reason = Handshake::WORDS[how as usize], "no TLS with a client");
+        return None;
+    }
+    let subject = stream.certificate().and_then(tls::subject);
+    let conn = Conn::new(listener, peer, local, true).secured(named.asked(), subject.as_deref());
+    let protocol = match stream.protocol() {
+        Some(b"h2") => Protocol::Http2,
+        // Whoever does not negotiate speaks what everybody speaks.
+        Some(_) | None => Protocol::Http1,
+    };
+    Some(Greeted { io: Io::tls(stream), conn: Rc::new(conn), timer, protocol })
+}
+
+/// Why a handshake failed.
+fn judge(error: &io::Error) -> Handshake {
+    use rustls::{AlertDescription as Alert, Error};
+    let Some(Ok(error)) = error.get_ref().map(|inner| inner.downcast_ref::<Error>().ok_or(())) else { return Handshake::Closed };
+    match error {
+        Error::InvalidMessage(_) => Handshake::NotTls,
+        Error::PeerIncompatible(_) => Handshake::NothingInCommon,
+        Error::NoCertificatesPresented | Error::InvalidCertificate(_) => Handshake::ClientCertificate,
+        // No complaint: whoever only looked (a scanner, a health check) takes its leave so.
+        Error::AlertReceived(Alert::CloseNotify | Alert::UserCanceled) => Handshake::Closed,
+        Error::AlertReceived(Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity) => Handshake::NothingInCommon,
+        Error::AlertReceived(_) => Handshake::Refused,
+        Error::NoApplicationProtocol => Handshake::NothingInCommon,
+        _ => Handshake::Broken,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Display;
@@ -158,6 +217,10 @@ mod tests {
         }
 
         fn terms(&self, _: &Conn) -> Rc<Terms> {
+            unreachable!()
+        }
+
+        fn handshake(&self, _: Handshake) {
             unreachable!()
         }
 

@@ -64,6 +64,7 @@ names! {
     Authorization = "authorization",
     ContentLength = "content-length",
     HttpTwoSettings = "http2-settings",
+    XClientSubject = "x-client-subject",
     XForwardedFor = "x-forwarded-for",
     ContentLocation = "content-location",
     CdnCacheControl = "cdn-cache-control",

@@ -53,7 +53,7 @@ pub enum Peer {
 /// What backends are told about a client connection. Made once per connection, its fields are copied to each request.
 #[derive(Debug)]
 pub struct Hop {
-    /// X-Forwarded-For, -Proto and -Port as this connection has them.
+    /// X-Forwarded-For, -Proto and -Port as this connection has them; X-Client-Subject where it has shown a certificate.
     fields: Fields,
 }
 
@@ -70,6 +70,11 @@ impl Hop {
         };
         fields.append_known(Name::XForwardedPort, port.to_string().as_bytes());
         Hop { fields }
+    }
+
+    /// The client has proved to be this.
+    pub fn set_subject(&mut self, subject: &str) {
+        self.fields.append_known(Name::XClientSubject, subject.as_bytes());
     }
 
     fn own(&self, name: Name) -> &[u8] {
@@ -98,8 +103,13 @@ pub fn to_upstream(head: &mut Head, hop: &Hop, peer: Peer, upgrade: bool) {
         let authority = head.authority().to_vec();
         head.fields.append_known(Name::Host, &authority);
     }
+    // Whoever claims to be somebody has to prove it on this connection; a trusted proxy can not do that for another.
+    head.fields.remove(Name::XClientSubject);
     if peer == Peer::Trusted && head.fields.may_have(REBUILT) {
         extend_claims(head, hop);
+        if let Some(subject) = hop.fields.get(Name::XClientSubject) {
+            head.fields.append_known(Name::XClientSubject, subject);
+        }
     } else {
         if peer == Peer::Untrusted {
             head.fields.remove_all(CLAIMS);

@@ -21,6 +21,7 @@ use super::forwarding::Hop;
 use super::head::Head;
 use crate::failure::Failure;
 use crate::io::Io;
+use crate::tls::Names;
 
 /// One client connection, as far as an exchange may know it. Boxed in an `Rc` by the listener's protocol; idle ones should be small.
 #[derive(Debug)]
@@ -32,13 +33,24 @@ pub struct Conn {
     pub local: SocketAddr,
     /// TLS below: the scheme is https.
     pub secure: bool,
+    /// The name that the client asked for when it began TLS (SNI), in lower case.
+    pub asked: Option<Box<str>>,
     /// What backends are told of it.
     pub hop: Hop,
 }
 
 impl Conn {
     pub fn new(listener: usize, peer: SocketAddr, local: SocketAddr, secure: bool) -> Conn {
-        Conn { listener, peer, local, secure, hop: Hop::new(peer, local, secure) }
+        Conn { listener, peer, local, secure, asked: None, hop: Hop::new(peer, local, secure) }
+    }
+
+    /// One under TLS. `subject`: of the certificate that the client has shown, as RFC 4514 has it.
+    pub fn secured(mut self, asked: Option<&str>, subject: Option<&str>) -> Conn {
+        self.asked = asked.map(Into::into);
+        if let Some(subject) = subject {
+            self.hop.set_subject(subject);
+        }
+        self
     }
 }
 
@@ -86,13 +98,51 @@ pub struct Welcome {
     pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
     /// The client may speak HTTP/2.
     pub http2: bool,
+    /// `None`: plain.
+    pub tls: Option<Secure>,
+}
+
+/// TLS with clients, as the listener has it now.
+#[derive(Debug, Clone)]
+pub struct Secure {
+    pub config: Arc<rustls::ServerConfig>,
+    /// What certificates `config` chooses from.
+    pub names: Arc<Names>,
 }
 
 impl Welcome {
     /// The first byte belongs to a request: there is nothing to do before it.
     pub fn is_plain(&self) -> bool {
-        self.proxy_protocol.is_empty()
+        self.proxy_protocol.is_empty() && self.tls.is_none()
     }
+}
+
+/// How a TLS handshake with a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    Full,
+    /// With a ticket of an earlier one.
+    Resumed,
+    /// Not within the header's time.
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// What came is no TLS.
+    NotTls,
+    /// No version, cipher or protocol is spoken by both.
+    NothingInCommon,
+    /// The client has shown no certificate, or one that we do not believe.
+    ClientCertificate,
+    /// The client does not want us, or our certificate.
+    Refused,
+    /// The client breaks the protocol.
+    Broken,
+}
+
+impl Handshake {
+    /// In the order of their numbers.
+    pub const WORDS: [&'static str; 9] =
+        ["full", "resumed", "timeout", "closed", "not_tls", "nothing_in_common", "client_certificate", "refused", "broken"];
 }
 
 /// Answers requests. Dropping the future cancels the request; whatever it holds is released by `Drop`.
@@ -102,6 +152,9 @@ pub trait Handler {
 
     /// What a listener (by `Conn::listener`) asks of those who connect at this moment.
     fn welcome(&self, listener: usize) -> Rc<Welcome>;
+
+    /// A handshake has ended, well or not.
+    fn handshake(&self, how: Handshake);
 
     /// What the connection's listener grants at this moment.
     fn terms(&self, conn: &Conn) -> Rc<Terms>;

@@ -17,5 +17,5 @@ pub use authority::Authority;
 pub use body::{Body, Ending, Frame, Length, Source};
 pub use crowd::Crowd;
 pub use fields::{Fields, Name, Names};
-pub use handler::{Answer, Conn, Handler, Interim, Terms, Tunnel, Welcome};
+pub use handler::{Answer, Conn, Handler, Handshake, Interim, Secure, Terms, Tunnel, Welcome};
 pub use head::{Head, Method, Version};

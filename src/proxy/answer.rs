@@ -12,9 +12,9 @@ use super::cached::{Looked, Place};
 use super::record::{Exchange, Ledger, RouteSeat, Story};
 use super::sticky::Session;
 use super::view::View;
-use super::{edit, fetch, forward, intake, reply};
+use super::{edit, fetch, forward, intake, reply, secure};
 use crate::failure::{Failure, Malformed};
-use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Terms, Welcome, path};
+use crate::message::{Answer, Body, Conn, Handler, Handshake, Head, Interim, Terms, Welcome, path};
 use crate::route::Request;
 use crate::table::{Action, Current, State};
 
@@ -78,6 +78,9 @@ impl Proxy {
     ) -> Result<Answer, Failure> {
         let listener = view.listener(story.conn.listener).ok_or(Failure::ListenerClosed)?;
         story.listener(listener, head);
+        if let Some(answer) = secure::admit(listener, &story.conn, head)? {
+            return Ok(answer);
+        }
         let route = {
             let path = path::normalise(head.path()).map_err(Failure::RequestMalformed)?;
             // Where no route asks for a host there is no need to bring it to its one spelling.
@@ -93,7 +96,7 @@ impl Proxy {
         let body = intake::limit(body, route.body_limit(listener.limits.body), story)?;
 
         match &route.route.action {
-            Action::Redirect { to, status } => Ok(edit::own(reply::redirect(*status, to), &route.route)),
+            Action::Redirect { to, status } => Ok(edit::own(reply::redirect(*status, to.as_bytes()), &route.route)),
             Action::Respond { status, body, content_type } => Ok(edit::own(reply::fixed(*status, body, content_type), &route.route)),
             Action::Forward { pool, timeouts } => {
                 let pool = &view.pools[*pool];
@@ -123,13 +126,22 @@ impl Handler for Proxy {
         let mut exchange = Exchange::begin(Some(head), conn.clone(), arrived, view.none.clone(), self.ledger.clone());
         let (Some(head), story) = exchange.parts() else { unreachable!("it was begun with a head") };
         match self.walk(&view, head, story, body, interim).await {
-            Ok(answer) => exchange.ride(answer),
+            Ok(mut answer) => {
+                if conn.secure {
+                    secure::stamp(&mut answer, view.listener(conn.listener));
+                }
+                exchange.ride(answer)
+            }
             Err(failure) => apologise(failure, exchange),
         }
     }
 
     fn welcome(&self, listener: usize) -> Rc<Welcome> {
         self.view().welcome(listener)
+    }
+
+    fn handshake(&self, how: Handshake) {
+        self.ledger.worker.handshake(how);
     }
 
     fn terms(&self, conn: &Conn) -> Rc<Terms> {

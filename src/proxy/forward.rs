@@ -364,7 +364,9 @@ impl Forward<'_> {
         if let (Some(version), Some(owner)) = (self.pool.pool.send_proxy_protocol, lease.owner()) {
             proxy_protocol::write(version, Origin::Relayed(*owner), &mut introduction);
         }
-        let connected = upstream::connect(&lease.seat().backend.address, &introduction, self.timeouts.connect).await;
+        let address = &lease.seat().backend.address;
+        let peer = self.pool.pool.tls.as_ref().map(|tls| tls.peer(address));
+        let connected = upstream::connect(address, &introduction, peer.as_ref(), self.timeouts.connect).await;
         let connection = connected.map_err(|failure| Lost { failure, untouched: true, begun: false })?;
         let took = began.elapsed();
         self.pool.tally.local.connected(took);

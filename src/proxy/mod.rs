@@ -11,6 +11,7 @@ pub mod record;
 pub mod replay;
 pub mod reply;
 pub mod retry;
+mod secure;
 mod sticky;
 pub mod view;
 

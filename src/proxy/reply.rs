@@ -33,9 +33,9 @@ pub fn fixed(status: u16, body: &Bytes, content_type: &str) -> Answer {
     Answer::Reply { head, body: Body::full(body.clone()) }
 }
 
-pub fn redirect(status: u16, to: &str) -> Answer {
+pub fn redirect(status: u16, to: &[u8]) -> Answer {
     let mut head = Head::response(status, reason(status).as_bytes(), Version::Http11);
-    head.fields.append_known(Name::Location, to.as_bytes());
+    head.fields.append_known(Name::Location, to);
     Answer::Reply { head, body: Body::empty() }
 }
 

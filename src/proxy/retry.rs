@@ -66,7 +66,7 @@ impl End {
     /// `begun`: a byte of an answer has come.
     pub fn of(failure: Failure, untouched: bool, begun: bool) -> End {
         let reason = match failure {
-            Failure::ConnectRefused | Failure::ConnectFailed | Failure::ConnectTimeout => Some(Reason::Connect),
+            failure if failure.is_of_connect() => Some(Reason::Connect),
             _ if begun => None,
             Failure::UpstreamReset => Some(Reason::Reset),
             Failure::FirstByteTimeout | Failure::StallTimeout | Failure::TryTimeout => Some(Reason::Timeout),

@@ -123,7 +123,9 @@ impl PoolSeat {
         let most = pool.idle_connections.div_ceil(workers);
         let before = old.and_then(|view| view.pools.iter().find(|other| other.pool.name == pool.name));
         let seats = pool.set.members.iter().map(|member| {
-            let seat = before.and_then(|old| old.seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &member.backend)));
+            // Connections that wait were made as the pool was then: plain ones, or with other certificates, are for nobody now.
+            let alike = before.filter(|old| old.pool.tls.as_ref().map(|tls| &tls.spec) == pool.tls.as_ref().map(|tls| &tls.spec));
+            let seat = alike.and_then(|old| old.seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &member.backend)));
             match seat {
                 Some(seat) => {
                     seat.adjust(most, pool.idle_timeout);
@@ -146,12 +148,13 @@ fn welcome(listener: &Listener) -> Welcome {
         proxy_protocol: listener.proxy_protocol.clone(),
         crowd: listener.crowd.clone(),
         http2: listener.http2,
+        tls: listener.tls.as_ref().map(|tls| tls.secure.clone()),
     }
 }
 
 /// Asks for nothing, for nothing will be served.
 fn gone(terms: &Terms) -> Welcome {
-    Welcome { timeout: terms.header_timeout, proxy_protocol: Arc::default(), crowd: None, http2: false }
+    Welcome { timeout: terms.header_timeout, proxy_protocol: Arc::default(), crowd: None, http2: false, tls: None }
 }
 
 fn terms(listener: &Listener, draining: bool) -> Terms {

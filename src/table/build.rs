@@ -4,13 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Action, Caching, Listener, Pool, Route, State, Sticky, Table, Timeouts};
+use super::{Action, Caching, Listener, ListenerTls, Pool, PoolTls, Route, State, Sticky, Table, Timeouts};
 use crate::address::Address;
 use crate::backend::{Backend, Start};
 use crate::balance::{self, Member, Set};
 use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn};
 use crate::failure::Failure;
+use crate::message::Secure;
 use crate::route::{Router, Rule};
+use crate::tls;
 use crate::upstream::{Rules, Ward};
 
 /// A first probe waits for its turn among many; a request that waits for its verdict allows for that.
@@ -39,7 +41,7 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
         .collect();
     let mut listeners = Vec::new();
     for listener in &config.listeners {
-        let built = Arc::new(build_listener(listener, config, state));
+        let built = Arc::new(build_listener(listener, config, state, before));
         for address in &listener.addresses {
             let at = state.seat(&listener.name, address);
             if listeners.len() <= at {
@@ -85,6 +87,7 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
     Pool {
         name,
         sticky,
+        tls: pool.tls.as_ref().map(|tls| build_pool_tls(tls, &set, old.and_then(|old| old.tls.as_ref()))),
         algorithm: pool.algorithm,
         set,
         balancer,
@@ -153,10 +156,57 @@ fn check(backend: &Backend, health: Option<&model::Health>) {
     }
 }
 
-fn build_listener(listener: &model::Listener, config: &Config, state: &State) -> Listener {
+/// Offered to backends by ALPN. What is spoken with them is what `upstream::connect` expects.
+const UPSTREAM_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// Sessions are kept for backends that stay, where nothing of the settings has changed.
+fn build_pool_tls(tls: &model::PoolTls, set: &Set, old: Option<&PoolTls>) -> PoolTls {
+    let spec = tls::Client {
+        server_name: tls.server_name.clone(),
+        authorities: tls.authorities.clone(),
+        pair: tls.certificate.as_ref().map(|certificate| certificate.pair.clone()),
+        protocols: UPSTREAM_PROTOCOLS,
+    };
+    let old = old.filter(|old| old.spec == spec);
+    let config = old.map_or_else(|| Arc::new(tls::client(&spec)), |old| old.config.clone());
+    let peer = |address: &Address| match old.and_then(|old| old.peers.get(address)) {
+        Some(known) => known.clone(),
+        None => spec.peer(&config, address.ip().map(|address| address.ip())),
+    };
+    let peers = set.members.iter().map(|member| (member.backend.address.clone(), peer(&member.backend.address))).collect();
+    PoolTls { peers, spec, config }
+}
+
+/// Offered by ALPN, the one that we like best first.
+fn protocols(http2: bool) -> &'static [&'static [u8]] {
+    if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] }
+}
+
+/// Settings of TLS are kept where nothing that they are made of has changed, for names bring many tables of one configuration.
+fn build_tls(tls: &model::ListenTls, http2: bool, old: Option<&ListenerTls>) -> ListenerTls {
+    let spec = tls::Server {
+        pairs: tls.certificates.iter().map(|certificate| certificate.pair.clone()).collect(),
+        client_ca: tls.client_ca.as_ref().map(|file| file.authorities.clone()),
+        oldest: tls.min_version,
+        protocols: protocols(http2),
+    };
+    let secure = match old.filter(|old| old.spec == spec) {
+        Some(old) => old.secure.clone(),
+        None => {
+            let (config, names) = tls::server(&spec);
+            Secure { config: Arc::new(config), names }
+        }
+    };
+    ListenerTls { spec, secure, hsts: tls.hsts.map(|time| format!("max-age={}", time.as_secs())) }
+}
+
+fn build_listener(listener: &model::Listener, config: &Config, state: &State, before: Option<&Table>) -> Listener {
     let mine = |route: &model::Route| route.listeners.is_empty() || route.listeners.contains(&listener.name);
     let rules = config.routes.iter().enumerate().filter(|(_, route)| mine(route)).map(|(at, route)| rule(route, at)).collect();
+    let old = before.and_then(|table| table.listeners.iter().flatten().find(|old| *old.name == *listener.name));
     Listener {
+        tls: listener.tls.as_ref().map(|tls| build_tls(tls, listener.http2, old.and_then(|old| old.tls.as_ref()))),
+        redirect_https: listener.redirect_https,
         name: listener.name.as_str().into(),
         timeout: listener.timeout.clone(),
         limits: listener.limits.clone(),

@@ -11,11 +11,13 @@ pub mod state;
 mod sticky;
 mod token;
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::ClientConfig;
 
 pub use build::build;
 pub use caching::Caching;
@@ -23,14 +25,16 @@ pub use current::Current;
 pub use state::State;
 pub use sticky::Sticky;
 
+use crate::address::Address;
 use crate::balance::{Balancer, Set};
 use crate::config::model::{
     Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, ProxyVersion, Queue as QueueLimits, Retry,
 };
 use crate::failure::Failure;
-use crate::message::Crowd;
+use crate::message::{Crowd, Secure};
 use crate::route::Router;
 use crate::telemetry::{PoolSeries, RouteSeries, TurnedAway};
+use crate::tls;
 use crate::upstream::{Queue, Ward};
 
 pub struct Table {
@@ -53,8 +57,20 @@ pub struct Listener {
     pub crowd: Option<(Arc<Crowd>, NonZeroU32)>,
     /// Clients may speak HTTP/2.
     pub http2: bool,
+    /// `None`: plain.
+    pub tls: Option<ListenerTls>,
+    /// Every request is sent to https at this port.
+    pub redirect_https: Option<u16>,
     /// To positions in `Table::routes`.
     pub router: Router<usize>,
+}
+
+pub struct ListenerTls {
+    /// What `secure` was made of.
+    pub spec: tls::Server,
+    pub secure: Secure,
+    /// The value of `Strict-Transport-Security`.
+    pub hsts: Option<String>,
 }
 
 pub struct Route {
@@ -87,6 +103,24 @@ pub enum Action {
     },
 }
 
+/// TLS with the backends of a pool.
+pub struct PoolTls {
+    /// What the settings were made of.
+    pub spec: tls::Client,
+    pub config: Arc<ClientConfig>,
+    pub peers: HashMap<Address, tls::Peer>,
+}
+
+impl PoolTls {
+    /// For new connections; a backend that came after this table has no sessions in it.
+    pub fn peer(&self, address: &Address) -> tls::Peer {
+        match self.peers.get(address) {
+            Some(peer) => peer.clone(),
+            None => self.spec.peer(&self.config, address.ip().map(|address| address.ip())),
+        }
+    }
+}
+
 /// A pool's, with what the route puts in their place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timeouts {
@@ -104,6 +138,8 @@ pub struct Pool {
     pub balancer: Arc<dyn Balancer>,
     /// What of a request the balancer goes by; `None`: it does not hash.
     pub hash_on: Option<HashOn>,
+    /// `None`: plain.
+    pub tls: Option<PoolTls>,
     /// `None`: every request is picked for.
     pub sticky: Option<Sticky>,
     /// What a request is told where none can be picked.

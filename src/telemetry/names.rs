@@ -81,6 +81,8 @@ metrics! {
     TURNED_AWAY = Counter "tidegate_connections_turned_away_total", "Client connections closed before they had a request, by listener and reason. A reason appears with its first connection.";
     HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";
 
+    HANDSHAKES = Counter "tidegate_tls_handshakes_total", "TLS handshakes with clients that ended, by result: full, resumed, or why there was none. A result appears when it first happens.";
+
     RELOADS = Counter "tidegate_config_reloads_total", "Reloads of the configuration, by result. The first load at start is not one.";
     LAST_RELOAD_OK = Gauge "tidegate_config_last_reload_successful", "1: the file as it was last read is in force; 0: it was refused, and an older one is in force.";
     LAST_RELOAD_AT = Gauge "tidegate_config_last_reload_timestamp_seconds", "When the file was last read, taken or refused, in seconds since 1970.";

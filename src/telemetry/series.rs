@@ -16,6 +16,7 @@ use super::names;
 use super::registry::Exporter;
 use crate::config::model::Reason;
 use crate::failure::Failure;
+use crate::message::Handshake;
 
 /// Values of the label `class`, by hundreds of the status.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -29,6 +30,9 @@ pub enum Outcome {
     ConnectRefused,
     ConnectFailed,
     ConnectTimeout,
+    /// The backend's certificate is not believed.
+    Untrusted,
+    TlsFailed,
     /// The connection broke before a byte of the answer.
     Reset,
     /// No first byte in time, or none more for too long.
@@ -42,8 +46,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const LABELS: [&'static str; 9] =
-        ["ok", "connect_refused", "connect_failed", "connect_timeout", "reset", "timeout", "malformed", "truncated", "cancelled"];
+    const LABELS: [&'static str; 11] = [
+        "ok",
+        "connect_refused",
+        "connect_failed",
+        "connect_timeout",
+        "untrusted",
+        "tls_failed",
+        "reset",
+        "timeout",
+        "malformed",
+        "truncated",
+        "cancelled",
+    ];
 }
 
 /// Why a request got no slot, in the order of the counters.
@@ -55,6 +70,8 @@ impl From<Failure> for Outcome {
             Failure::ConnectRefused => Outcome::ConnectRefused,
             Failure::ConnectFailed => Outcome::ConnectFailed,
             Failure::ConnectTimeout => Outcome::ConnectTimeout,
+            Failure::UpstreamUntrusted => Outcome::Untrusted,
+            Failure::UpstreamTlsFailed => Outcome::TlsFailed,
             Failure::UpstreamReset => Outcome::Reset,
             Failure::FirstByteTimeout | Failure::TryTimeout | Failure::StallTimeout | Failure::TotalTimeout => Outcome::Timeout,
             Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::UpgradeUnexpected => Outcome::Malformed,
@@ -507,6 +524,8 @@ pub struct WorkerSeries {
     handed_off: Counter,
     connections: Gauge,
     in_flight: Gauge,
+    /// For counters that begin with what they count.
+    exporter: Exporter,
 }
 
 impl WorkerSeries {
@@ -520,6 +539,7 @@ impl WorkerSeries {
             handed_off: exporter.counter(names::HANDED_OFF, &worker),
             connections: exporter.gauge(names::WORKER_CONNECTIONS, &worker),
             in_flight: exporter.gauge(names::IN_FLIGHT, &worker),
+            exporter: exporter.clone(),
         }
     }
 
@@ -535,6 +555,7 @@ impl WorkerSeries {
             handed_off: Count::default(),
             connections: Delta::default(),
             in_flight: Delta::default(),
+            handshakes: Default::default(),
         }
     }
 }
@@ -546,9 +567,15 @@ pub struct WorkerLocal {
     handed_off: Count,
     connections: Delta,
     in_flight: Delta,
+    /// By result; all workers count into the same.
+    handshakes: [Count; Handshake::WORDS.len()],
 }
 
 impl WorkerLocal {
+    pub fn handshake(&self, how: Handshake) {
+        self.handshakes[how as usize].add(1);
+    }
+
     #[inline]
     pub fn accepted(&self) {
         self.accepted.add(1);
@@ -585,6 +612,9 @@ impl WorkerLocal {
         self.handed_off.flush(&self.shared.handed_off);
         self.connections.flush(&self.shared.connections);
         self.in_flight.flush(&self.shared.in_flight);
+        for (count, word) in self.handshakes.iter().zip(Handshake::WORDS).filter(|(count, _)| count.0.get() > 0) {
+            count.flush(&self.shared.exporter.counter(names::HANDSHAKES, &[("result", word)]));
+        }
     }
 }
 

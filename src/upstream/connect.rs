@@ -1,5 +1,6 @@
 //! One new connection to a backend, within its time.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -7,19 +8,48 @@ use nix::errno::Errno;
 use crate::address::Address;
 use crate::failure::Failure;
 use crate::http1::client::Connection;
-use crate::io::{self, Io, Timer};
+use crate::io::{self, Io, Timer, Tls};
+use crate::tls::Peer;
 
-/// Connects. Cancel safe: a dropped call closes the socket. `introduction`: goes out before anything else; may be empty.
-pub async fn connect(address: &Address, introduction: &[u8], timeout: Duration) -> Result<Box<Connection>, Failure> {
+/// Connects; with `tls`, up to the end of its handshake, all within the one time. Cancel safe: a dropped call closes the socket.
+/// `introduction`: goes out before anything else; may be empty.
+pub async fn connect(address: &Address, introduction: &[u8], tls: Option<&Peer>, timeout: Duration) -> Result<Box<Connection>, Failure> {
+    let timer = Timer::new();
+    timer.set(timeout);
     let connected = async {
         let io = Io::tcp(io::connect(address).await?);
         io.write_all(introduction).await?;
         Ok(io)
     };
-    match Timer::new().limit(timeout, connected).await {
-        Ok(Ok(io)) => Ok(Connection::new(io)),
-        Ok(Err(error)) => Err(judge(&error)),
+    let io = match timer.limit_to(None, connected).await {
+        Ok(Ok(io)) => io,
+        Ok(Err(error)) => return Err(judge(&error)),
+        Err(_) => return Err(Failure::ConnectTimeout),
+    };
+    match tls {
+        None => Ok(Connection::new(io)),
+        // On the heap: most pools have no use for it, and every request's future would hold it.
+        Some(peer) => Ok(Connection::new(Box::pin(secure(io, peer, &timer)).await?)),
+    }
+}
+
+/// The one protocol that is offered is the one that is spoken; who negotiates none speaks it too.
+async fn secure(io: Io, peer: &Peer, timer: &Timer) -> Result<Io, Failure> {
+    let stream = io.into_tcp().ok_or(Failure::Internal)?;
+    let tls = Tls::client(stream, peer.config.clone(), peer.name.clone());
+    let mut tls = Box::new(tls.map_err(|_| Failure::UpstreamTlsFailed)?);
+    match timer.limit_to(None, poll_fn(|cx| tls.poll_handshake(cx))).await {
+        Ok(Ok(())) => Ok(Io::tls(tls)),
+        Ok(Err(error)) => Err(judge_handshake(&error)),
         Err(_) => Err(Failure::ConnectTimeout),
+    }
+}
+
+/// A backend that we do not believe is told apart from one that we can not talk to.
+pub(super) fn judge_handshake(error: &std::io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(_)) => Failure::UpstreamUntrusted,
+        _ => Failure::UpstreamTlsFailed,
     }
 }
 

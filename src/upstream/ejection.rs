@@ -23,7 +23,7 @@ pub fn is_fault(rules: &Eject, failure: Failure) -> bool {
     }
     let on = &rules.on;
     match failure {
-        Failure::ConnectRefused | Failure::ConnectFailed | Failure::ConnectTimeout => on.connect,
+        failure if failure.is_of_connect() => on.connect,
         Failure::UpstreamReset | Failure::ResponseTruncated => on.reset,
         Failure::FirstByteTimeout | Failure::TryTimeout | Failure::StallTimeout => on.timeout,
         Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::TooManyInterims | Failure::UpgradeUnexpected => {

@@ -7,6 +7,7 @@ mod cache;
 mod health;
 mod overload;
 mod route;
+mod tls;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -133,6 +134,8 @@ fn listener(Named { name, section }: Named<'_>) -> (Listener, ListenerPlaces) {
             connections_per_address: NonZeroU32::new(limits.number("connections_per_address").value as u32),
             body_rate: limits.size("body_rate") as u32,
         },
+        tls: tls::listener(&section.table("tls", &place), &place),
+        redirect_https: tls::redirect(&section),
     };
     (listener, ListenerPlaces { name: name.span, addresses: address_places })
 }
@@ -173,7 +176,7 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         let problem = Problem::error(span, format!("pool `{}` has no backends", name.value));
         section.note(problem.help("write at least one: `backends = [\"10.0.0.1:8080\"]`"));
     }
-    let (backends, backend_places) = backends.into_iter().unzip();
+    let (backends, backend_places): (Vec<_>, _) = backends.into_iter().unzip();
     section.word("protocol", |word| (word == "http1").then_some(()));
     let timeout = section.table("timeout", &place);
     let hash = section.table("hash", &place);
@@ -181,6 +184,7 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
     let pool = Pool {
         name: name.value,
         algorithm: section.word("algorithm", Algorithm::of),
+        tls: tls::pool(&section.table("tls", &place), &backends),
         hash: Hashing { on: hash.parsed_or_default("on", value::hash_on), bound: hash.decimal("bound") },
         slow_start: section.duration_or_none("slow_start"),
         backends,

@@ -176,7 +176,7 @@ when_all_down = "open"
 proxy_protocol = "x"
 [pool.app]"#,
         &[
-            r#"5:1: `tls` is not supported yet (take it out)"#,
+            r#"5:9: `tls` has no certificates (write `certificates = [{ certificate = "site.pem", key = "site.key" }]`)"#,
             r#"6:18: `x` is not a network (write an address and the bits that count, such as "10.0.0.0/8")"#,
         ],
     ),

@@ -48,6 +48,8 @@ fn eight_lines_work_and_the_rest_has_defaults() {
             connections_per_address: None,
             body_rate: 240,
         },
+        tls: None,
+        redirect_https: None,
     };
     assert_eq!(config.listeners, [listener]);
     let backend = |address: &str| BackendSpec {
@@ -70,6 +72,7 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         hash: Hashing { on: HashOn::Uri, bound: None },
         slow_start: None,
         backends: vec![backend("10.0.0.1:8080"), backend("10.0.0.2:8080")],
+        tls: None,
         sticky: None,
         timeout,
         idle_connections: 256,
@@ -182,11 +185,16 @@ fn examples() -> std::path::PathBuf {
 #[test]
 fn every_example_loads_without_a_word() {
     let mut count = 0;
+    // The certificates that an example names are whoever copies it has.
+    let made = rcgen::generate_simple_self_signed(vec!["example.com".to_owned()]).unwrap();
+    let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    let files = |_: &Path| Ok(pem.clone().into_bytes());
     for entry in std::fs::read_dir(examples()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             let text = read(&path).unwrap();
-            let (_, warnings) = parse_with(&text, "example", &|_| None).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
+            let (_, warnings) =
+                parse_reading(&text, "example", &|_| None, &files).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
             assert!(warnings.is_empty(), "{}:\n{warnings}", path.display());
             count += 1;
         }
@@ -239,7 +247,7 @@ fn opened(place: &str) -> String {
 }
 
 #[test]
-fn every_key_is_read_or_refused() {
+fn every_key_is_read() {
     let mut count = 0;
     keys::walk(keys::FILE, "", &mut |place, key| {
         count += 1;
@@ -247,8 +255,8 @@ fn every_key_is_read_or_refused() {
         // A date is no value of any key: whoever reads the key must say so.
         let report = parse_pure(&format!("{before}1979-05-27")).unwrap_err();
         let told = report.problems().iter().any(|problem| match problem.span() {
-            Some(span) if key.is_supported() => span.start >= before.len() - key.name.len() - 3 && problem.severity() == Severity::Error,
-            _ => problem.message() == format!("`{}` is not supported yet", key.name),
+            Some(span) => span.start >= before.len() - key.name.len() - 3 && problem.severity() == Severity::Error,
+            None => false,
         });
         assert!(told, "`{}` of `{place}` is in the table of keys, but nobody reads it:\n{report}", key.name);
     });
@@ -321,4 +329,71 @@ fn a_file_is_loaded_by_its_path() {
     let (config, warnings) = load(&path).unwrap();
     assert_eq!(config, parse_pure(MINIMAL).unwrap().0);
     assert!(warnings.is_empty());
+}
+
+/// `MINIMAL` whose listener and pool have these lines of their own, with files: what is parsed, or what is told.
+fn with_tls(listen: &str, pool: &str, files: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
+    let text = MINIMAL.replace("[pool.app]", &format!("{listen}\n[pool.app]\n{pool}"));
+    let read = |path: &Path| {
+        let found = path.to_str().and_then(files);
+        found.map(String::into_bytes).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    };
+    match parse_reading(&text, "", &|_| None, &read) {
+        Ok((config, _)) => Ok(config),
+        Err(report) => Err(report.lines().map(|line| line.trim_start_matches(':').to_owned()).collect()),
+    }
+}
+
+#[test]
+fn certificates_are_read_whole_or_refused_where_they_are_named() {
+    let make = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (a, b) = (make("a.example"), make("b.example"));
+    let files = |path: &str| {
+        Some(match path {
+            "a.pem" => a.cert.pem(),
+            "a.key" => a.signing_key.serialize_pem(),
+            "b.key" => b.signing_key.serialize_pem(),
+            "both.pem" => b.cert.pem() + &b.signing_key.serialize_pem(),
+            "half.pem" => a.cert.pem()[..200].to_owned(),
+            "empty.pem" => String::new(),
+            _ => return None,
+        })
+    };
+    let listen =
+        "tls = { certificates = [{ certificate = \"a.pem\", key = \"a.key\" }, \"both.pem\"], client_ca = \"a.pem\", hsts = \"1h\" }";
+    let pool = "tls = { server_name = \"a.example\", ca = \"a.pem\", certificate = \"both.pem\" }";
+    let config = with_tls(listen, pool, &files).unwrap();
+    let tls = config.listeners[0].tls.as_ref().unwrap();
+    assert_eq!(tls.certificates[1].pair.names(), ["b.example"]);
+    assert!(tls.client_ca.is_some() && tls.hsts == Some(Duration::from_secs(3600)));
+    assert_eq!(config.pools[0].tls.as_ref().unwrap().server_name.as_ref().unwrap().to_str(), "a.example");
+    assert!(with_tls("", "tls = {}", &files).unwrap().pools[0].tls.as_ref().unwrap().server_name.is_none());
+
+    for (listen, pool, expected) in [
+        ("tls = {}", "", "5:1: `tls` has no certificates (write `certificates = [{ certificate = \"site.pem\", key = \"site.key\" }]`)"),
+        (
+            "tls = { certificates = [\"no.pem\"] }",
+            "",
+            "5:25: `certificates`: `no.pem` cannot be read: there is no such file (the path is relative to the directory of the configuration)",
+        ),
+        ("tls = { certificates = [\"a.pem\"] }", "", "5:25: there is no private key in `a.pem`"),
+        ("tls = { certificates = [\"empty.pem\"] }", "", "5:25: there is no certificate in `empty.pem`"),
+        (
+            "tls = { certificates = [{ certificate = \"a.pem\", key = \"b.key\" }] }",
+            "",
+            "5:56: `b.key`: the private key in it is not that of the certificate",
+        ),
+        (
+            "redirect_https = 443\ntls = { certificates = [\"both.pem\"] }",
+            "",
+            "5:18: a listener with `tls` has nobody to send to https (put `redirect_https` on the plain listener, the one at port 80)",
+        ),
+        ("", "tls = { server_name = \"a b\" }", "7:23: `a b` is not the name of a server (write a DNS name or an IP address)"),
+        ("", "tls = { key = \"a.key\" }", "7:9: a `key` without a `certificate` (name the file with its certificate too)"),
+        ("", "tls = { ca = \"empty.pem\" }", "7:14: there is no certificate in `empty.pem`"),
+    ] {
+        assert_eq!(with_tls(listen, pool, &files).unwrap_err(), [expected], "{listen} {pool}");
+    }
+    let half = with_tls("tls = { certificates = [{ certificate = \"half.pem\", key = \"a.key\" }] }", "", &files).unwrap_err();
+    assert!(half[0].starts_with("5:41: "), "{half:?}");
 }

@@ -75,13 +75,13 @@ error: there is no pool `ap`
         "[[route]]",
         "tls = { ca = \"ca.pem\" }\n[[route]]",
         r#"
-error: `tls` is not supported yet
- --> tidegate.toml:9:1
+error: `ca`: `ca.pem` cannot be read: there is no such file
+ --> tidegate.toml:9:14
   |
 9 | tls = { ca = "ca.pem" }
-  | ^^^ TLS to the backends
+  |              ^^^^^^^^
   |
-  = help: take it out"#,
+  = help: the path is relative to the directory of the configuration"#,
     ),
     (
         "[[route]]",

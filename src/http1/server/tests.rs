@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::message::Welcome;
+use crate::message::{Handshake, Welcome};
 
 const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -46,6 +46,10 @@ impl Handler for Chatty {
 
     fn welcome(&self, _: usize) -> Rc<Welcome> {
         unreachable!("nobody greets here")
+    }
+
+    fn handshake(&self, _: Handshake) {
+        unreachable!("nobody shakes hands here")
     }
 
     fn refuse(&self, _: &Rc<Conn>, _: Instant, _: Failure) -> Answer {

@@ -23,6 +23,7 @@ use crate::address::Address;
 use crate::backend::{Backend, Change, Finding};
 use crate::balance::Set;
 use crate::config::model::Health;
+use crate::tls::Peer;
 
 /// Probes open at once.
 const AT_ONCE: usize = 256;
@@ -33,6 +34,8 @@ pub struct Checked {
     pub set: Arc<Set>,
     pub ward: Arc<Ward>,
     pub check: Arc<Health>,
+    /// By address; empty: plain.
+    pub peers: HashMap<Address, Peer>,
 }
 
 /// All probing of the process. Dropping it ends it.
@@ -45,8 +48,20 @@ pub struct Probes {
 struct Probed {
     backend: Arc<Backend>,
     check: Arc<Health>,
+    peer: Option<Peer>,
     ward: Shared,
     task: AbortHandle,
+}
+
+impl Probed {
+    fn is_as(&self, backend: &Arc<Backend>, check: &Arc<Health>, peer: Option<&Peer>) -> bool {
+        let same_peer = match (&self.peer, peer) {
+            (Some(mine), Some(other)) => mine.is(other),
+            (None, None) => true,
+            _ => false,
+        };
+        Arc::ptr_eq(&self.backend, backend) && self.check == *check && same_peer
+    }
 }
 
 /// Who hears of changes; another one after each reload.
@@ -63,12 +78,13 @@ impl Probes {
     pub fn follow(&mut self, pools: impl IntoIterator<Item = Checked>) {
         let mut before = std::mem::take(&mut self.probed);
         let mut new = 0;
-        for Checked { pool, set, ward, check } in pools {
+        for Checked { pool, set, ward, check, peers } in pools {
             for member in &set.members {
                 let backend = &member.backend;
                 let key = (pool.clone(), backend.address.clone());
+                let peer = peers.get(&backend.address);
                 let probed = match before.remove(&key) {
-                    Some(probed) if Arc::ptr_eq(&probed.backend, backend) && probed.check == check => {
+                    Some(probed) if probed.is_as(backend, &check, peer) => {
                         *probed.ward.lock().unwrap_or_else(PoisonError::into_inner) = ward.clone();
                         probed
                     }
@@ -80,7 +96,7 @@ impl Probes {
                             }
                         }
                         new += 1;
-                        self.begin(backend, &pool, &ward, &check, new)
+                        self.begin(backend, &pool, &ward, (&check, peer), new)
                     }
                 };
                 self.probed.insert(key, probed);
@@ -91,20 +107,28 @@ impl Probes {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    fn begin(&mut self, backend: &Arc<Backend>, pool: &Arc<str>, ward: &Arc<Ward>, check: &Arc<Health>, nth: usize) -> Probed {
+    fn begin(
+        &mut self,
+        backend: &Arc<Backend>,
+        pool: &Arc<str>,
+        ward: &Arc<Ward>,
+        (check, peer): (&Arc<Health>, Option<&Peer>),
+        nth: usize,
+    ) -> Probed {
         let ward = Arc::new(Mutex::new(ward.clone()));
         let first = schedule::first(check, backend.standing().is_undecided(), nth, fastrand::f64());
         let course = Course { backend: backend.clone(), pool: pool.clone(), ward: ward.clone(), check: check.clone() };
         let turns = self.turns.clone();
+        let spoken = peer.cloned();
         let probe = move |check: Arc<Health>, address| {
-            let turns = turns.clone();
+            let (turns, peer) = (turns.clone(), spoken.clone());
             async move {
                 let _turn = turns.acquire().await;
-                probe::probe(&check, address).await
+                probe::probe(&check, address, peer.as_ref()).await
             }
         };
         let task = self.tasks.spawn(course.run(first, probe));
-        Probed { backend: backend.clone(), check: check.clone(), ward, task }
+        Probed { backend: backend.clone(), check: check.clone(), peer: peer.cloned(), ward, task }
     }
 }
 

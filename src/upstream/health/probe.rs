@@ -14,9 +14,9 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
 use crate::backend::Finding;
@@ -24,7 +24,8 @@ use crate::config::model::{Health, Probe};
 use crate::failure::Failure;
 use crate::io;
 use crate::listen::proxy_protocol::{self, Origin};
-use crate::upstream::connect::judge;
+use crate::tls::Peer;
+use crate::upstream::connect::{judge, judge_handshake};
 
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"), " (health)");
 /// Of a body, so much is looked at.
@@ -34,16 +35,16 @@ const COURTESY: Duration = Duration::from_millis(50);
 
 /// What was found, and how long it took. `None`: no descriptor or port was left on our side, which says nothing about the backend.
 /// Cancel safe: dropping it closes the connection.
-pub async fn probe(check: &Health, address: Address) -> Option<(Finding, Duration)> {
+pub async fn probe(check: &Health, address: Address, tls: Option<&Peer>) -> Option<(Finding, Duration)> {
     let began = Instant::now();
-    let found = match tokio::time::timeout(check.timeout, run(check, address)).await {
+    let found = match tokio::time::timeout(check.timeout, run(check, address, tls)).await {
         Ok(found) => found?,
         Err(_) => Finding::Timeout,
     };
     Some((found, began.elapsed().min(check.timeout)))
 }
 
-async fn run(check: &Health, address: Address) -> Option<Finding> {
+async fn run(check: &Health, address: Address, tls: Option<&Peer>) -> Option<Finding> {
     let connected = async {
         let mut stream = io::connect(&address).await?;
         if let Some(version) = check.send_proxy_protocol {
@@ -64,14 +65,25 @@ async fn run(check: &Health, address: Address) -> Option<Finding> {
             };
         }
     };
-    Some(match &check.probe {
+    let Some(peer) = tls else { return Some(question(&check.probe, &address, stream).await) };
+    match TlsConnector::from(peer.config.clone()).connect(peer.name.clone(), stream).await {
+        Ok(stream) => Some(question(&check.probe, &address, stream).await),
+        Err(error) => Some(match judge_handshake(&error) {
+            Failure::UpstreamUntrusted => Finding::Untrusted,
+            _ => Finding::TlsFailed,
+        }),
+    }
+}
+
+async fn question(check: &Probe, address: &Address, stream: impl AsyncRead + AsyncWrite + Unpin) -> Finding {
+    match check {
         Probe::Tcp => Finding::Passed,
-        Probe::Http { .. } => ask(&check.probe, &address, stream).await.unwrap_or_else(|failed| failed),
-    })
+        Probe::Http { .. } => ask(check, address, stream).await.unwrap_or_else(|failed| failed),
+    }
 }
 
 /// Asks, and judges the answer; either way a finding.
-async fn ask(check: &Probe, address: &Address, stream: TcpStream) -> Result<Finding, Finding> {
+async fn ask(check: &Probe, address: &Address, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Finding, Finding> {
     let Probe::Http { expect, body, .. } = check else { return Ok(Finding::Passed) };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let asked = async {

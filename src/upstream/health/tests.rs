@@ -21,7 +21,7 @@ fn pool(addresses: &[SocketAddr], check: &Arc<Health>, start: Start) -> Checked 
     let set = Arc::new(Set::new(addresses.iter().map(member)));
     let rules = Rules { eject: None, when_all_down: WhenAllDown::Fail, patience: Duration::ZERO };
     let ward = Ward::new("app".into(), set.clone(), rules, Arc::default(), Arc::default());
-    Checked { pool: "app".into(), set, ward: Arc::new(ward), check: check.clone() }
+    Checked { pool: "app".into(), set, ward: Arc::new(ward), check: check.clone(), peers: HashMap::new() }
 }
 
 /// When each probe of one backend began, if they find these in turn, and whether it was available after each.
@@ -196,6 +196,7 @@ async fn a_reload_keeps_what_it_does_not_change() {
         set: set.clone(),
         ward: checked.ward.clone(),
         check: Arc::new((**check).clone()),
+        peers: HashMap::new(),
     };
     let mut probes = Probes::default();
     let ids = |probes: &Probes| -> Vec<tokio::task::Id> {

@@ -42,7 +42,7 @@ fn answered(probe: Probe, answer: Vec<u8>) -> (Finding, String) {
         let _ = stream.write_all(&answer);
         String::from_utf8(seen).unwrap()
     });
-    let (finding, took) = runtime().block_on(super::probe(&check(probe), address.into())).unwrap();
+    let (finding, took) = runtime().block_on(super::probe(&check(probe), address.into(), None)).unwrap();
     assert!(took <= Duration::from_millis(300));
     (finding, answering.unwrap().join().unwrap())
 }
@@ -104,7 +104,7 @@ fn the_request_says_what_it_was_told_to() {
 fn a_connection_alone_can_be_enough() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let probe = |kind: Probe| runtime().block_on(super::probe(&check(kind), address.into())).unwrap();
+    let probe = |kind: Probe| runtime().block_on(super::probe(&check(kind), address.into(), None)).unwrap();
     assert_eq!(probe(Probe::Tcp).0, Finding::Passed);
     // Nobody accepts, nobody answers.
     assert_eq!(probe(http(None)), (Finding::Timeout, Duration::from_millis(300)));
