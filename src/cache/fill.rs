@@ -211,9 +211,11 @@ impl Fill {
         self.shared().poured
     }
 
-    /// Something was purged that this may be.
+    /// Something was purged that this may be: it is not kept, and who comes from now on gets something newer.
     pub fn taint(&self) {
-        self.shared().tainted = true;
+        let shared = &mut *self.shared();
+        shared.tainted = true;
+        shared.shared = false;
     }
 
     pub fn is_tainted(&self) -> bool {

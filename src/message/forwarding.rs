@@ -73,6 +73,11 @@ impl Hop {
     }
 
     /// The client has proved to be this.
+    /// Whether the client has shown a certificate.
+    pub fn has_subject(&self) -> bool {
+        self.fields.contains(Name::XClientSubject)
+    }
+
     pub fn set_subject(&mut self, subject: &str) {
         self.fields.append_known(Name::XClientSubject, subject.as_bytes());
     }
@@ -176,6 +181,11 @@ fn remove_named_by_connection(fields: &mut Fields) {
             fields.remove_named(&option);
         }
     }
+}
+
+/// Whether `Connection` keeps a field from the backend: then the head that the backend sees says less than this one.
+pub fn withholds_fields(head: &Head) -> bool {
+    head.fields.members(Name::Connection).any(|option| Name::of(option) == Name::Other && !is_plain_option(option))
 }
 
 /// The options that are not names of fields, and by far the most frequent.

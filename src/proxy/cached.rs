@@ -21,7 +21,7 @@ use crate::cache::{Cache, Found, Sought};
 use crate::config::model::StatusField;
 use crate::failure::Failure;
 use crate::message::forwarding::Peer;
-use crate::message::{Answer, Authority, Body, Conn, Head, Method, Name, Names, Version};
+use crate::message::{Answer, Authority, Body, Conn, Head, Method, Name, Names, Version, forwarding};
 use crate::table::{Caching, Listener, Timeouts};
 use crate::telemetry::{CacheLocal, CacheResult};
 
@@ -92,7 +92,9 @@ impl<'a> Place<'a> {
 
     pub fn look(self, head: &Head, body: &Body, story: &mut Story) -> Result<Looked<'a>, Failure> {
         let method = head.method();
-        if !matches!(method, Method::Get | Method::Head) || !body.is_empty() || head.fields.may_have(FOR_THE_ORIGIN) {
+        // Who has shown a certificate is known to the origin, whose answer may be for nobody else.
+        let alone = head.fields.may_have(FOR_THE_ORIGIN) || story.conn.hop.has_subject();
+        if !matches!(method, Method::Get | Method::Head) || !body.is_empty() || alone {
             self.tell(story, CacheResult::Bypass);
             let told = if matches!(method, Method::Get | Method::Head) { "bypass" } else { "method" };
             return Ok(Looked::Around(Some(Box::new(Change::of(self, head, &story.conn, told)))));
@@ -128,7 +130,7 @@ impl<'a> Place<'a> {
             return Err(Failure::NotCached);
         }
         // A part of what is not there, or a head alone, fills nothing.
-        if method == Method::Head || (known.is_none() && head.fields.contains(Name::Range)) {
+        if method == Method::Head || (known.is_none() && head.fields.contains(Name::Range)) || !speaks_for_all(head) {
             self.tell(story, why);
             return Ok(Looked::Around(Some(Box::new(Change::of(self, head, &story.conn, told_of(why))))));
         }
@@ -271,6 +273,17 @@ fn part(request: &Head, object: &Object, head: &mut Head) -> Option<Body> {
             Some(object.content.body(Some(range)))
         }
     }
+}
+
+/// Whether the origin sees what the key and the variant are made of. Else its answer may be about something that others who share them did
+/// not ask for: a redirect to the one spelling of a host, or the answer to a request without a field that `Connection` took away.
+pub fn speaks_for_all(head: &Head) -> bool {
+    let authority = head.authority();
+    let host = authority.rsplit(|byte| *byte == b':').next_back().unwrap_or(authority);
+    let is_plain = !authority.iter().any(u8::is_ascii_uppercase)
+        && !host.ends_with(b".")
+        && ![&b":80"[..], b":443", b"."].iter().any(|end| authority.ends_with(end));
+    is_plain && !forwarding::withholds_fields(head)
 }
 
 /// What a trusted proxy says of scheme and host: said once and well, or the origin does not hear of it either.

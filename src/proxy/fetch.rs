@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cached::{CacheSeat, Place, Told, Want, told_of};
+use super::cached::{CacheSeat, Place, Told, Want, speaks_for_all, told_of};
 use super::edit::{self, Asks};
 use super::forward;
 use super::record::{Exchange, Ledger, RouteSeat, Story};
@@ -21,7 +21,7 @@ use super::sticky::Session;
 use super::view::PoolSeat;
 use crate::cache::fill::{Fill, Flow, Opened, Seen, Settled};
 use crate::cache::object::Object;
-use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, admit, condition, update};
+use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, Vary, admit, condition, update};
 use crate::cache::{Join, Lead, Sought};
 use crate::failure::Failure;
 use crate::io::{Timer, clock};
@@ -62,7 +62,9 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
 
 /// Fetches an answer anew that goes on being used meanwhile; does nothing where somebody does so already.
 pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &Head, story: &Story) {
-    if !object.ask() {
+    // For all, on the word of one: it must not be the word of one who asks for himself.
+    let alone = head.fields.contains(Name::Authorization) || Demands::of(&head.fields).no_store || !speaks_for_all(head);
+    if alone || !object.ask() {
         return;
     }
     match place.seat.cache.join(sought, Instant::now()) {
@@ -319,7 +321,10 @@ impl Errand {
                 drop(led);
                 report.news.set(Some(News::Failed(failure)));
             }
-            (Ok((head, body)), _) => self.take(head, body, received, led, &report).await,
+            (Ok((head, body)), _) => {
+                let is_awaited = Rc::strong_count(&report) > 1;
+                self.take(head, body, received, led, is_awaited.then_some(&report)).await
+            }
         }
     }
 
@@ -330,22 +335,31 @@ impl Errand {
         news.fields.remove(Name::Via);
         let mut head = update::freshened(&known.head, &news);
         match admit(self.asked, &head, received, &self.caching.rules, self.seat.chance()) {
-            Ok(admitted) => {
+            // Where it is to vary by other fields than before, it lies where others would find it.
+            Ok(admitted) if Some(&admitted.vary) == Vary::of(&known.head.fields).as_ref() => {
                 admitted.withheld.iter().for_each(|name| head.fields.remove_named(name));
                 let (content, cost) = (known.content.clone(), known.cost);
                 led.confirm(Object::new(known.key.clone(), head.compact(), admitted.terms, content, cost))
             }
-            Err(_) => {
-                // Good for this once, and no more.
-                led.forget();
-                led.release();
+            _ => {
+                // Good for this once, and no more; for others it is as good as it was, where only this client's words are the reason.
+                if !self.is_alone() {
+                    led.forget();
+                    led.release();
+                }
                 Arc::new(Object::new(known.key.clone(), head.compact(), known.terms, known.content.clone(), known.cost))
             }
         }
     }
 
-    /// A new answer: for all, where it may be kept, else for the leader alone.
-    async fn take(&self, mut head: Head, body: Body, received: Received, led: Lead, report: &Report) {
+    /// The client wants something that is for it alone.
+    fn is_alone(&self) -> bool {
+        self.asked.no_store || self.asked.authorized
+    }
+
+    /// A new answer: for all, where it may be kept, else for the leader alone. `report`: where somebody waits for it. Nobody else may be
+    /// given a reader, for one that does not read holds up the fetch.
+    async fn take(&self, mut head: Head, body: Body, received: Received, led: Lead, report: Option<&Rc<Report>>) {
         forwarding::to_downstream(&mut head, false);
         let most = self.seat.cache.object_bytes_max();
         let admitted =
@@ -356,15 +370,17 @@ impl Errand {
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                if self.known.is_some() && head.status() < 500 {
-                    led.forget();
+                // By its own words it may say nothing about what others would get.
+                if !self.is_alone() {
+                    if self.known.is_some() && head.status() < 500 {
+                        led.forget();
+                    }
+                    led.release();
                 }
-                match self.asked.no_store || self.asked.authorized {
-                    // It says nothing about what others would get.
-                    true => drop(led),
-                    false => led.release(),
+                if let Some(report) = report {
+                    report.news.set(Some(News::Passed(head, body, refusal)));
                 }
-                return report.news.set(Some(News::Passed(head, body, refusal)));
+                return;
             }
         };
         update::prepare(&mut head, &admitted.withheld, &clock::date());
@@ -375,7 +391,9 @@ impl Errand {
         let mut variant = Vec::new();
         admitted.vary.write(&self.client.fields, &mut variant);
         led.open(Opened { head, admitted, variant, length: body.length() });
-        if let (Some(opened), Some(reader)) = (led.fill.opened(), led.fill.reader()) {
+        if let Some(report) = report
+            && let (Some(opened), Some(reader)) = (led.fill.opened(), led.fill.reader())
+        {
             report.news.set(Some(News::Open(opened, reader)));
         }
         self.pour(body, led).await;
