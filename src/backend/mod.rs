@@ -181,8 +181,15 @@ impl Crew {
     }
 }
 
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The next moment at which the clock of the atomics steps: whoever counts from there counts the same each time.
+#[cfg(test)]
+pub fn next_step(now: Instant) -> Instant {
+    *EPOCH + Duration::from_millis(millis(now))
+}
+
 /// A moment as a number that fits into an atomic; never 0, which stands for "never".
 fn millis(now: Instant) -> u64 {
-    static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
     1 + now.saturating_duration_since(*EPOCH).as_millis() as u64
 }

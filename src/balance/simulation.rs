@@ -2,7 +2,7 @@
 //!
 //! Four backends of 16 slots and 10 ms each (exponentially distributed, queued in order), Poisson arrivals, a client's patience of one second;
 //! no retries, health checks or ejections, so that what is seen is the balancer's own doing. The last backend is the odd one.
-//! Every run is the same run: one seed, no clock.
+//! Every run is the same run: one seed, and no clock but for steps of a millisecond, with which each run begins.
 //!
 //! The README's table is printed by
 //!
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::conformance::set;
 use super::{Balancer, Hint, Set, of};
+use crate::backend::next_step;
 use crate::config::model::Algorithm;
 
 const BACKENDS: usize = 4;
@@ -95,7 +96,7 @@ fn run(algorithm: Algorithm, scenario: &Scenario) -> Run {
     let set = Set { slow_start: scenario.slow_start, bound: scenario.bound, ..set([1; BACKENDS]) };
     let balancer = of(algorithm, &set);
     // Ahead of the clock's own beginning, whenever that was.
-    let epoch = Instant::now() + Duration::from_secs(1);
+    let epoch = next_step(Instant::now() + Duration::from_secs(1));
     if scenario.odd == Odd::Cold {
         set.members[ODD].backend.ramp_from(epoch);
     }
