@@ -245,7 +245,7 @@ pub struct Lead {
 }
 
 impl Lead {
-    /// The answer may be kept, and shared from now on. `shares`: with those who wait, too.
+    /// The answer may be kept, and shared from now on.
     pub fn open(&self, opened: Opened) {
         self.fill.open(opened);
     }

@@ -15,6 +15,7 @@ use super::model::{DnsName, Faults, HashOn, HostPattern, PathPattern, Statuses};
 use super::suggest;
 use crate::address::{Address, PATH_BYTES_MAX, UNIX};
 use crate::failure::Malformed;
+use crate::message::fields::is_token;
 use crate::message::path;
 
 /// Why a text is not the value that its key wants.
@@ -406,15 +407,10 @@ fn normal_path(text: &str, stem: bool) -> Result<String, Mistake> {
     })
 }
 
-/// RFC 9110, 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
 /// A request method; they are case-sensitive.
 pub(super) fn method(text: &str) -> Result<String, Mistake> {
     let wrong = || Mistake::new(format!("`{}` is not a method", text.escape_debug()));
-    if !is_token(text) {
+    if !is_token(text.as_bytes()) {
         return Err(wrong().help("write a method such as \"GET\", or leave `method` out to match every method"));
     }
     let upper = text.to_ascii_uppercase();
@@ -435,9 +431,9 @@ pub(super) fn hash_on(text: &str) -> Result<HashOn, Mistake> {
         (_, Some((of, ""))) if ["header", "cookie", "query"].contains(&of) => {
             Err(wrong().help(format!("the name is missing: \"{of}:session\"")))
         }
-        (_, Some(("header", name))) if is_token(name) => Ok(HashOn::Header(name.to_ascii_lowercase())),
+        (_, Some(("header", name))) if is_token(name.as_bytes()) => Ok(HashOn::Header(name.to_ascii_lowercase())),
         (_, Some(("header", _))) => Err(wrong().help("the name of a header field has letters, digits and `-`: \"header:x-user\"")),
-        (_, Some(("cookie", name))) if is_token(name) => Ok(HashOn::Cookie(name.to_owned())),
+        (_, Some(("cookie", name))) if is_token(name.as_bytes()) => Ok(HashOn::Cookie(name.to_owned())),
         (_, Some(("cookie", _))) => Err(wrong().help("the name of a cookie has letters, digits and `-`: \"cookie:session\"")),
         (_, Some(("query", name))) => Ok(HashOn::Query(name.to_owned())),
         ("header" | "cookie" | "query", _) => Err(wrong().help(format!("the name is missing: \"{text}:session\""))),
@@ -480,7 +476,7 @@ const CONNECTION_FIELDS: &[&str] = &[
 
 /// The name of a field that an edit may touch.
 pub(super) fn edited_field(text: &str) -> Result<(), Mistake> {
-    if !is_token(text) {
+    if !is_token(text.as_bytes()) {
         let message = format!("`{}` is not the name of a header field", text.escape_debug());
         return Err(Mistake::new(message).help("letters, digits and `-`, without the colon"));
     }

@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 
 use super::framing::{Decoder, Step};
 use super::head::{self, Framing, Limits, Resume};
-use super::relay::{Gathered, Shape, Stop, To, gather};
+use super::relay::{Gathered, Shape, To, gather};
 use super::writer;
 use crate::failure::Failure;
 use crate::io::{Buffer, Io, Scratch, Timer};
-use crate::message::{Body, Fields, Head, Length, Method, Name, Source};
+use crate::message::{Body, Fields, Head, Length, Method, Name, Source, Stop};
 
 /// What a backend may send as the head of an answer. Wider than what clients may send: cookies and policies pile up here.
 const LIMITS: Limits = Limits { bytes: 64 << 10, fields: 256, target: 0 };

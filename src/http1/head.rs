@@ -11,6 +11,7 @@
 
 use crate::failure::{Failure, Malformed};
 use crate::message::authority::Authority;
+use crate::message::body::content_length;
 use crate::message::fields::{Name, Names, Span};
 use crate::message::head::{Head, Method, Version};
 
@@ -290,21 +291,6 @@ impl Signals {
     fn keep_alive(&self, version: Version) -> bool {
         !self.close && (self.stay || version == Version::Http11)
     }
-}
-
-fn content_length(value: &[u8]) -> Result<u64, Malformed> {
-    if value.is_empty() {
-        return Err(Malformed::ContentLength);
-    }
-    let mut length = 0i64;
-    for byte in value {
-        let digit = byte.wrapping_sub(b'0');
-        length = match digit {
-            0..=9 => length.checked_mul(10).and_then(|tens| tens.checked_add(i64::from(digit))).ok_or(Malformed::ContentLength)?,
-            _ => return Err(Malformed::ContentLength),
-        };
-    }
-    Ok(length as u64)
 }
 
 fn only_chunked(value: &[u8]) -> Result<(), Stop> {

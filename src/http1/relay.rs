@@ -12,21 +12,10 @@ use super::writer;
 use crate::failure::Failure;
 use crate::io::buffer::SMALL;
 use crate::io::{Io, Scratch, Timer};
-use crate::message::Body;
+use crate::message::{Body, Stop};
 
 /// Up to here a piece of body is copied; above, two slices cost less than the copy.
 const COPY_BYTES_MAX: usize = 4 << 10;
-
-/// Why a relay stopped before the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// The body failed.
-    Body(Failure),
-    /// The receiving connection failed.
-    Broken,
-    /// The receiver took nothing for too long.
-    Elapsed,
-}
 
 /// How the body is laid on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,16 +13,15 @@ use std::time::{Duration, Instant};
 
 use super::framing::{Decoder, Step};
 use super::head::{self, Framing, Limits, Resume};
-use super::relay::{Shape, Stop, To};
+use super::relay::{Shape, To};
 use super::{tunnel, writer};
 use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
 use crate::io::timer::{self, Elapsed};
 use crate::io::{Buffer, Io, Scratch, Timer, clock, linger};
-use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Terms, Tunnel, Version};
+use crate::message::path::TARGET_BYTES_MAX;
+use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Stop, Terms, Tunnel, Version};
 
-/// The longest request target: RFC 9112 3 asks for at least 8,000 bytes.
-const TARGET_BYTES_MAX: usize = 16 << 10;
 /// How often a client that has said something out of turn is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -238,7 +237,6 @@ impl<H: Handler> Line<H> {
             decoder: Decoder::new(framing),
             visible: 0,
             timer: Timer::new(),
-            timeout: terms.body_timeout,
             arrears: Arrears::new(terms.body_rate, terms.body_timeout),
             waiting: None,
             home: home.clone(),
@@ -364,11 +362,7 @@ impl<H: Handler> Line<H> {
                 Ok(if keep { After::Keep } else { After::Close })
             }
             Err(stop) => {
-                let failure = match stop {
-                    Stop::Body(failure) => failure,
-                    Stop::Broken => Failure::ClientGone,
-                    Stop::Elapsed => Failure::WriteTimeout,
-                };
+                let failure = stop.of_answer();
                 body.broke(failure);
                 if framing == Framing::UntilClose {
                     // Nothing but the close tells this client that the body is over: it must not look like an end.
@@ -449,7 +443,6 @@ struct RequestBody {
     /// Content bytes at the front of the buffer.
     visible: usize,
     timer: Timer,
-    timeout: Duration,
     arrears: Arrears,
     /// The deadline is set: nothing came since. What its end will mean.
     waiting: Option<Failure>,
@@ -459,10 +452,7 @@ struct RequestBody {
 impl RequestBody {
     /// Sets the deadline; what its end will mean.
     fn begin_to_wait(&mut self) -> Failure {
-        let (most, failure) = match self.arrears.wait(timer::now()) {
-            Some(left) if left < self.timeout => (left, Failure::BodyTooSlow),
-            _ => (self.timeout, Failure::BodyTimeout),
-        };
+        let (most, failure) = self.arrears.wait(timer::now());
         self.timer.set(most);
         self.waiting = Some(failure);
         failure

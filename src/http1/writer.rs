@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::message::fields::{Fields, Layout, Name, Names};
+use crate::message::fields::{Fields, Layout, Name, Names, digits};
 use crate::message::head::Head;
 
 use super::head::Framing;
@@ -101,14 +101,14 @@ impl ContentLength {
 }
 
 fn lines(fields: &Fields, length: ContentLength, framing: Framing, connection: Connection, out: &mut Vec<u8>) {
-    let mut decimal = Decimal::default();
+    let mut room = [0; 20];
     let mut dropped = Names::of(&[Name::TransferEncoding]);
     let mut added_length = None;
     match length {
         ContentLength::AsIs => {}
         ContentLength::Never => dropped = dropped.with(Name::ContentLength),
         ContentLength::Exactly(length) => {
-            let digits = decimal.write(length);
+            let digits = digits(length, &mut room);
             let mut said = fields.get_all(Name::ContentLength);
             if said.next() != Some(digits) || said.next().is_some() {
                 dropped = dropped.with(Name::ContentLength);
@@ -164,24 +164,6 @@ fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 fn status_digits(status: u16) -> [u8; 3] {
     [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8)
-}
-
-/// A number in decimal, without allocation.
-#[derive(Default)]
-struct Decimal([u8; 20]);
-
-impl Decimal {
-    fn write(&mut self, mut number: u64) -> &[u8] {
-        let mut at = self.0.len();
-        loop {
-            at -= 1;
-            self.0[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return &self.0[at..];
-            }
-        }
-    }
 }
 
 #[cfg(test)]

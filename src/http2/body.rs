@@ -1,4 +1,4 @@
-//! A body that comes by HTTP/2, in either direction.
+//! The content of a request that comes by HTTP/2.
 //!
 //! The sender gets room for as much as was consumed, so what it may have on its way to a slow reader is bounded by the windows that
 //! the connection opened with.
@@ -9,26 +9,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 
 use super::head;
-use crate::failure::Failure;
+use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
 use crate::io::{Timer, timer};
 use crate::message::{Fields, Length, Source};
 
-/// What the two directions see differently.
-#[derive(Clone, Copy)]
-pub struct View {
-    /// What an error of the stream means.
-    pub broken: fn(&h2::Error) -> Failure,
-    /// Nothing came for the time that it may take.
-    pub slow: Failure,
-}
-
 pub struct Received {
     stream: RecvStream,
-    view: View,
     /// Not consumed yet.
     data: Bytes,
     /// Content bytes that are to come behind `data`, where that was said. `h2` holds the sender to it.
@@ -37,7 +27,6 @@ pub struct Received {
     ended: bool,
     /// Counts what has come.
     count: Rc<Cell<u64>>,
-    timeout: Duration,
     arrears: Arrears,
     /// Set while nothing comes, with what its end will mean.
     waiting: Option<(Timer, Failure)>,
@@ -45,16 +34,14 @@ pub struct Received {
 
 impl Received {
     /// `length`: what the head said; `timeout`: without progress; `rate`: bytes a second, as in `Arrears`.
-    pub fn new(stream: RecvStream, length: Option<u64>, timeout: Duration, view: View, rate: u32, count: Rc<Cell<u64>>) -> Received {
+    pub fn new(stream: RecvStream, length: Option<u64>, timeout: Duration, rate: u32, count: Rc<Cell<u64>>) -> Received {
         Received {
             stream,
-            view,
             data: Bytes::new(),
             left: length,
             trailers: None,
             ended: false,
             count,
-            timeout,
             arrears: Arrears::new(rate, timeout),
             waiting: None,
         }
@@ -74,10 +61,7 @@ impl Received {
         let (timer, failure) = match &self.waiting {
             Some(waiting) => waiting,
             None => {
-                let (most, failure) = match self.arrears.wait(timer::now()) {
-                    Some(left) if left < self.timeout => (left, Failure::BodyTooSlow),
-                    _ => (self.timeout, self.view.slow),
-                };
+                let (most, failure) = self.arrears.wait(timer::now());
                 let timer = Timer::new();
                 timer.set(most);
                 self.waiting.insert((timer, failure))
@@ -91,6 +75,13 @@ impl Received {
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+/// What an error of the stream says of the client.
+fn meaning(error: &h2::Error) -> Failure {
+    // Only content that is longer or shorter than announced is an error that we find in a stream that has begun well.
+    let ours = error.is_library() && error.is_reset() && error.reason() == Some(Reason::PROTOCOL_ERROR);
+    if ours { Failure::RequestMalformed(Malformed::ContentLength) } else { Failure::ClientGone }
 }
 
 impl Source for Received {
@@ -124,10 +115,10 @@ impl Source for Received {
                         self.ended = true;
                         self.trailers = trailers.and_then(|trailers| head::trailers_in(&trailers));
                     }
-                    Poll::Ready(Err(error)) => return self.fail((self.view.broken)(&error)),
+                    Poll::Ready(Err(error)) => return self.fail(meaning(&error)),
                     Poll::Pending => return self.poll_late(cx),
                 },
-                Poll::Ready(Some(Err(error))) => return self.fail((self.view.broken)(&error)),
+                Poll::Ready(Some(Err(error))) => return self.fail(meaning(&error)),
                 Poll::Pending => return self.poll_late(cx),
             }
         }

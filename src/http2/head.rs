@@ -11,12 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::failure::{Failure, Malformed};
 use crate::io::clock;
+use crate::message::body::content_length;
 use crate::message::fields::Names;
+use crate::message::path::TARGET_BYTES_MAX;
 use crate::message::trailers::may_trail;
 use crate::message::{Authority, Fields, Head, Length, Method, Name, Version};
-
-/// The longest request target, as over HTTP/1.1.
-const TARGET_BYTES_MAX: usize = 16 << 10;
 
 /// Fields that mean a connection (RFC 9113 8.2.2); `te` has a rule of its own.
 const OF_CONNECTION: Names =
@@ -61,7 +60,7 @@ pub fn request(parts: &Parts, fields_max: usize) -> Result<(Head, Option<u64>), 
                 continue;
             }
             Name::ContentLength if length.is_some() => return malformed(Malformed::ContentLength),
-            Name::ContentLength => length = Some(content_length(value).ok_or(Failure::RequestMalformed(Malformed::ContentLength))?),
+            Name::ContentLength => length = Some(content_length(value).map_err(Failure::RequestMalformed)?),
             known if OF_CONNECTION.contains(known) => return malformed(Malformed::FieldName),
             _ => {}
         }
@@ -94,11 +93,6 @@ fn authority(parts: &Parts) -> Result<&[u8], Failure> {
             if parse(said)?.is_same(&parse(host)?, default) { Ok(said) } else { Err(malformed) }
         }
     }
-}
-
-fn content_length(value: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse::<i64>().ok().map(|length| length as u64)
 }
 
 /// An answer's head. `length`: of the content that follows; `None`: none does, and a Content-Length in the head stays as it is (HEAD, 304).

@@ -10,20 +10,8 @@ use bytes::Bytes;
 use h2::SendStream;
 
 use super::head;
-use crate::failure::Failure;
 use crate::io::Timer;
-use crate::message::Body;
-
-/// Why a relay stopped before the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// The body failed.
-    Body(Failure),
-    /// The receiver reset the stream, or the connection is gone.
-    Broken,
-    /// The receiver gave no room for too long.
-    Elapsed,
-}
+use crate::message::{Body, Stop};
 
 /// Sends all of the body, and the end of the stream. `timeout`: without room. Dropped before its end, the stream is to be reset.
 pub async fn relay(body: &mut Body, to: &mut SendStream<Bytes>, timeout: Duration, mut sent: impl FnMut(usize)) -> Result<(), Stop> {

@@ -17,14 +17,14 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::body::{Received, View};
+use super::body::Received;
 use super::head;
-use super::relay::{Stop, relay};
+use super::relay::relay;
 use super::stir::Turn;
 use super::wire::Wire;
-use crate::failure::{Failure, Malformed};
+use crate::failure::Failure;
 use crate::io::{Buffer, Io, Timer, linger};
-use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Length, Method, Terms};
+use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Length, Method, Stop, Terms};
 
 /// What a client begins a connection with (RFC 9113 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -45,15 +45,6 @@ const TALK_BYTES_MAX: u64 = 1 << 20;
 const TALK_PART: u64 = 8;
 /// How long a client may take to see that we are leaving.
 const LEAVE: Duration = Duration::from_secs(2);
-
-/// What an upload's errors mean.
-const UPLOAD: View = View { broken: upload_broke, slow: Failure::BodyTimeout };
-
-fn upload_broke(error: &h2::Error) -> Failure {
-    // Only content that is longer or shorter than announced is an error that we find in a stream that has begun well.
-    let ours = error.is_library() && error.is_reset() && error.reason() == Some(Reason::PROTOCOL_ERROR);
-    if ours { Failure::RequestMalformed(Malformed::ContentLength) } else { Failure::ClientGone }
-}
 
 /// Serves one connection to its end. Dropping it closes the connection and cancels what runs.
 ///
@@ -191,7 +182,7 @@ impl<H: Handler> Line<H> {
         let body = if content.is_end_stream() {
             Body::empty()
         } else {
-            Body::source(Box::new(Received::new(content, length, terms.body_timeout, UPLOAD, terms.body_rate, self.useful.clone())))
+            Body::source(Box::new(Received::new(content, length, terms.body_timeout, terms.body_rate, self.useful.clone())))
         };
         let Some(answer) = self.ask(arrived, head, body, &mut respond).await else {
             self.taken_back.set(self.taken_back.get() + 1);
@@ -242,13 +233,8 @@ impl<H: Handler> Line<H> {
         match relay(&mut body, &mut stream, terms.write_timeout, |sent| self.counts(sent)).await {
             Ok(()) => body.complete(),
             Err(stop) => {
-                let (failure, reason) = match stop {
-                    Stop::Body(failure) => (failure, Reason::INTERNAL_ERROR),
-                    Stop::Broken => (Failure::ClientGone, Reason::CANCEL),
-                    Stop::Elapsed => (Failure::WriteTimeout, Reason::CANCEL),
-                };
-                body.broke(failure);
-                stream.send_reset(reason);
+                body.broke(stop.of_answer());
+                stream.send_reset(if let Stop::Body(_) = stop { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
             }
         }
     }

@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use crate::failure::Failure;
+
 /// One body's. Pure: the clock is whatever `now` says.
 #[derive(Debug)]
 pub struct Arrears {
@@ -22,18 +24,16 @@ pub struct Arrears {
 }
 
 impl Arrears {
-    /// `most`: of the debt.
+    /// `most`: of the debt, and so of one wait, whatever the rate.
     pub fn new(rate: u32, most: Duration) -> Arrears {
         Arrears { rate, most, owed: Duration::ZERO, since: None }
     }
 
-    /// The wait begins: how long it may last. `None`: as long as it likes.
-    pub fn wait(&mut self, now: Duration) -> Option<Duration> {
-        if self.rate == 0 {
-            return None;
-        }
-        self.since = Some(now);
-        Some(self.most.saturating_sub(self.owed))
+    /// The wait begins: how long it may last, and what its end means.
+    pub fn wait(&mut self, now: Duration) -> (Duration, Failure) {
+        self.since = (self.rate > 0).then_some(now);
+        let left = self.most.saturating_sub(self.owed);
+        (left, if left < self.most { Failure::BodyTooSlow } else { Failure::BodyTimeout })
     }
 
     /// So many bytes have come.
@@ -56,7 +56,7 @@ mod tests {
     fn cut(rate: u32, most: Duration, pieces: impl IntoIterator<Item = (Duration, usize)>) -> Option<Duration> {
         let (mut arrears, mut now) = (Arrears::new(rate, most), Duration::ZERO);
         for (after, bytes) in pieces {
-            let left = arrears.wait(now)?;
+            let (left, _) = arrears.wait(now);
             if after > left {
                 return Some(now + left);
             }
@@ -87,7 +87,7 @@ mod tests {
             let (mut waited, mut bytes) = (Duration::ZERO, 0);
             let mut arrears = Arrears::new(rate, most);
             for (millis, piece) in pieces {
-                let left = arrears.wait(waited).expect("there is a rate");
+                let (left, _) = arrears.wait(waited);
                 let after = Duration::from_millis(millis);
                 if after > left {
                     waited += left;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 
 use super::fields::Fields;
-use crate::failure::Failure;
+use crate::failure::{Failure, Malformed};
 
 /// What is left to read, where that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,44 @@ pub enum Length {
     Exact(u64),
     /// Chunked, or until the connection closes.
     Unknown,
+}
+
+/// Why a body was not relayed to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The body failed.
+    Body(Failure),
+    /// Whoever receives it is gone, or does not want it any more.
+    Broken,
+    /// It took nothing for too long.
+    Elapsed,
+}
+
+impl Stop {
+    /// Where a client was to receive it.
+    pub fn of_answer(self) -> Failure {
+        match self {
+            Stop::Body(failure) => failure,
+            Stop::Broken => Failure::ClientGone,
+            Stop::Elapsed => Failure::WriteTimeout,
+        }
+    }
+}
+
+/// What a Content-Length says: digits and nothing else (RFC 9112 6.3), up to 2^63, which nobody has.
+pub fn content_length(value: &[u8]) -> Result<u64, Malformed> {
+    if value.is_empty() {
+        return Err(Malformed::ContentLength);
+    }
+    let mut length = 0i64;
+    for byte in value {
+        let digit = byte.wrapping_sub(b'0');
+        length = match digit {
+            0..=9 => length.checked_mul(10).and_then(|tens| tens.checked_add(i64::from(digit))).ok_or(Malformed::ContentLength)?,
+            _ => return Err(Malformed::ContentLength),
+        };
+    }
+    Ok(length as u64)
 }
 
 pub enum Frame {

@@ -205,6 +205,24 @@ impl Names {
     }
 }
 
+/// RFC 9110 5.6.2: names of fields and methods are tokens, and much else is.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+/// A number in decimal, without allocation.
+pub fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
+    loop {
+        at -= 1;
+        room[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &room[at..];
+        }
+    }
+}
+
 /// A stretch of the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -252,6 +270,14 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// These, in this order.
+    #[cfg(test)]
+    pub fn of(list: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        list.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
+        fields
+    }
+
     pub fn with_capacity(bytes: usize, fields: usize) -> Fields {
         Fields { arena: Vec::with_capacity(bytes), list: Vec::with_capacity(fields), seen: Names::default() }
     }

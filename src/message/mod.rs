@@ -1,7 +1,7 @@
 //! What passes through the doors between rooms: heads, bodies, and the one trait that answers a request.
 //!
-//! Nothing here knows a protocol version's wire form (but for the hint that `fields` keeps), a socket or a room; `http1` (and
-//! `http2` one day) fill these shapes, `proxy` reads and edits them.
+//! Nothing here knows a protocol version's wire form (but for the hint that `fields` keeps), a socket or a room; `http1` and
+//! `http2` fill these shapes, `proxy` reads and edits them.
 
 pub mod authority;
 pub mod body;
@@ -14,7 +14,7 @@ pub mod path;
 pub mod trailers;
 
 pub use authority::Authority;
-pub use body::{Body, Ending, Frame, Length, Source};
+pub use body::{Body, Ending, Frame, Length, Source, Stop};
 pub use crowd::Crowd;
 pub use fields::{Fields, Name, Names};
 pub use handler::{Answer, Conn, Handler, Handshake, Interim, Secure, Terms, Tunnel, Welcome};

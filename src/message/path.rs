@@ -13,6 +13,9 @@ use std::net::Ipv6Addr;
 
 use crate::failure::Malformed;
 
+/// The longest request target: RFC 9112 3 asks for at least 8,000 bytes.
+pub const TARGET_BYTES_MAX: usize = 16 << 10;
+
 /// Stands for itself in a normal path: `pchar` of RFC 3986 3.3, or a slash.
 const PLAIN: u8 = 0;
 /// The same, but two of them may be a dot segment.

@@ -20,6 +20,7 @@ use crate::cache::policy::{Demands, Use, update};
 use crate::cache::{Cache, Found, Sought};
 use crate::config::model::StatusField;
 use crate::failure::Failure;
+use crate::message::fields::digits;
 use crate::message::forwarding::Peer;
 use crate::message::{Answer, Authority, Body, Conn, Head, Method, Name, Names, Version, forwarding};
 use crate::table::{Caching, Listener, Timeouts};
@@ -300,21 +301,10 @@ fn claims(head: &Head, secure: bool) -> (bool, &[u8]) {
     (secure, once(Name::XForwardedHost).filter(|host| Authority::parse(host).is_some()).unwrap_or_default())
 }
 
-fn restate(head: &mut Head, status: u16) {
+/// Another status for an answer that is kept.
+pub fn restate(head: &mut Head, status: u16) {
     let reason = head.fields.keep(reply::reason(status).as_bytes());
     head.begin_response(status, reason, Version::Http11);
-}
-
-fn digits(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
-    let mut at = room.len();
-    loop {
-        at -= 1;
-        room[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &room[at..];
-        }
-    }
 }
 
 /// A request that goes around the cache, and what it may have changed at the origin (RFC 9111 4.4).

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cached::{CacheSeat, Place, Told, Want, speaks_for_all, told_of};
+use super::cached::{CacheSeat, Place, Told, Want, restate, speaks_for_all, told_of};
 use super::edit::{self, Asks};
 use super::forward;
 use super::record::{Exchange, Ledger, RouteSeat, Story};
@@ -25,6 +25,7 @@ use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, Var
 use crate::cache::{Join, Lead, Sought};
 use crate::failure::Failure;
 use crate::io::{Timer, clock};
+use crate::message::fields::digits;
 use crate::message::{Answer, Body, Conn, Frame, Head, Interim, Length, Method, Name, Names, forwarding};
 use crate::table::{Caching, Timeouts};
 use crate::telemetry::CacheResult;
@@ -161,15 +162,13 @@ impl Place<'_> {
         let mut head = opened.head.copy();
         let mut body = body;
         if condition::is_not_modified(&request.fields, &opened.head) {
-            let reason = head.fields.keep(super::reply::reason(304).as_bytes());
-            let version = head.version;
-            head.begin_response(304, reason, version);
+            restate(&mut head, 304);
             update::into_not_modified(&mut head);
             body = Body::empty();
         }
         let age = opened.admitted.terms.age(Instant::now()).as_secs();
         if age > 0 {
-            head.fields.append_known(Name::Age, age.to_string().as_bytes());
+            head.fields.append_known(Name::Age, digits(age, &mut [0; 20]));
         }
         self.sign(&mut head, told, None);
         edit::own(Answer::Reply { head, body }, &self.route.route)

@@ -45,7 +45,7 @@ impl Control {
 
     fn take(&mut self, directive: &Directive<'_>) {
         let shorter = |known: &mut Option<Duration>| {
-            let said = directive.value().and_then(seconds).unwrap_or_default();
+            let said = directive.value.and_then(seconds).unwrap_or_default();
             *known = Some(known.map_or(said, |known| known.min(said)));
         };
         match &*directive.name.to_ascii_lowercase() {
@@ -67,7 +67,7 @@ impl Control {
 
     /// `false`: it lists no fields, and so means all of the answer.
     fn withhold(&mut self, directive: &Directive<'_>) -> bool {
-        let names = directive.value().unwrap_or_default().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let names = directive.value.unwrap_or_default().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         let before = self.withheld.len();
         self.withheld.extend(names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec));
         self.withheld.len() > before
@@ -94,7 +94,7 @@ impl Demands {
             return demands;
         }
         for directive in fields.get_all(Name::CacheControl).flat_map(directives) {
-            let said = directive.value().and_then(seconds);
+            let said = directive.value.and_then(seconds);
             let shortest = |known: Option<Duration>| Some(known.unwrap_or(Duration::MAX).min(said.unwrap_or_default()));
             match &*directive.name.to_ascii_lowercase() {
                 b"no-cache" => demands.no_cache = true,
@@ -122,12 +122,6 @@ struct Directive<'a> {
     name: &'a [u8],
     /// Without the quotes. Escapes within quotes stay: no value that means anything here has one.
     value: Option<&'a [u8]>,
-}
-
-impl<'a> Directive<'a> {
-    fn value(&self) -> Option<&'a [u8]> {
-        self.value
-    }
 }
 
 fn directives(line: &[u8]) -> Directives<'_> {

@@ -4,6 +4,7 @@
 //! `Accept` family the case and the order of members mean nothing either (what ranks them are their weights), and so they are
 //! brought into one.
 
+use crate::message::fields::is_token;
 use crate::message::{Fields, Name};
 
 /// An answer that depends on more fields than this is not worth keeping: hardly two requests would agree on all.
@@ -96,29 +97,19 @@ fn is_of_the_way(name: &[u8]) -> bool {
     matches!(Name::of(name), Name::XForwardedFor | Name::XForwardedPort | Name::Forwarded | Name::Via)
 }
 
-fn is_token(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn fields(list: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::default();
-        list.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
-        fields
-    }
-
     fn vary(value: &str) -> Option<Vary> {
-        Vary::of(&fields(&[("Vary", value)]))
+        Vary::of(&Fields::of(&[("Vary", value)]))
     }
 
     fn written(on: &str, request: &[(&str, &str)]) -> Vec<u8> {
         let mut out = Vec::new();
-        vary(on).expect("a list of names").write(&fields(request), &mut out);
+        vary(on).expect("a list of names").write(&Fields::of(request), &mut out);
         out
     }
 
@@ -127,8 +118,8 @@ mod tests {
         for value in ["*", "*, *", ", *", "Foo, *", "*, Foo", "a b", "\u{e9}", "X-Forwarded-For"] {
             assert_eq!(vary(value), None, "{value}");
         }
-        assert_eq!(Vary::of(&fields(&[("Vary", ""), ("Vary", "*")])), None);
-        assert_eq!(Vary::of(&fields(&[])), Some(Vary::default()));
+        assert_eq!(Vary::of(&Fields::of(&[("Vary", ""), ("Vary", "*")])), None);
+        assert_eq!(Vary::of(&Fields::of(&[])), Some(Vary::default()));
         assert_eq!(vary("Foo, bar,,FOO"), vary("bar, foo"));
         let many: Vec<String> = (0..=NAMES_MAX).map(|at| format!("x{at}")).collect();
         assert_eq!(vary(&many.join(",")), None);

@@ -20,6 +20,7 @@ use super::model::{
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
 use crate::address::Address;
+use crate::message::fields::is_token;
 
 /// Where things stand in the text, index for index as in the `Config` they belong to.
 #[derive(Debug)]
@@ -221,7 +222,7 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
 
 fn sticky(section: &Section<'_>) -> Option<Sticky> {
     let cookie = section.text_or_default("cookie");
-    if !value::is_token(&cookie) {
+    if !is_token(cookie.as_bytes()) {
         let place = section.value_span("cookie").unwrap_or_else(|| section.span.clone());
         let problem = Problem::error(place, format!("`{}` cannot be the name of a cookie", cookie.escape_debug()));
         section.note(problem.help("letters, digits, `-` and `_`"));

@@ -7,6 +7,7 @@ use crate::config::file::{Section, Written};
 use crate::config::model::{Action, HeaderEdits, PathPattern, Route, RouteTimeouts};
 use crate::config::report::Problem;
 use crate::config::value::{self, Mistake};
+use crate::message::fields::is_token;
 
 const REDIRECT_STATUSES: [i64; 5] = [301, 302, 303, 307, 308];
 /// Their answers end with the head (RFC 9110, 15.3.5, 15.3.6 and 15.4.5).
@@ -36,7 +37,7 @@ pub(super) fn read(section: &Section<'_>) -> (Route, RoutePlaces) {
             "query",
             |name| if name.is_empty() { Err(Mistake::new("a query parameter has a name")) } else { Ok(()) },
         ),
-        cookies: predicates(section, "cookie", |name| match value::is_token(name) {
+        cookies: predicates(section, "cookie", |name| match is_token(name.as_bytes()) {
             true => Ok(()),
             false => Err(Mistake::new(format!("`{}` is not the name of a cookie", name.escape_debug()))),
         }),
@@ -146,7 +147,7 @@ fn header_predicates(section: &Section<'_>) -> Vec<(String, String)> {
     let name = |name: &str| match name.to_ascii_lowercase().as_str() {
         "host" => Err(Mistake::new("the host has its own key").help("write `host = \"example.com\"`")),
         "cookie" => Err(Mistake::new("cookies have their own key").help("write `cookie = { name = \"value\" }`")),
-        _ if value::is_token(name) => Ok(()),
+        _ if is_token(name.as_bytes()) => Ok(()),
         _ => Err(Mistake::new(format!("`{}` is not the name of a header field", name.escape_debug()))),
     };
     let mut headers = predicates(section, "header", name);
