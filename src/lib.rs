@@ -20,6 +20,8 @@ pub mod listen;
 pub mod message;
 pub mod proxy;
 pub mod route;
+#[cfg(test)]
+mod spoil;
 pub mod sync;
 pub mod table;
 pub mod telemetry;

@@ -231,15 +231,9 @@ mod tests {
         Url { secure: false, authority: authority.as_bytes(), forwarded_host: b"", target: target.as_bytes() }
     }
 
-    fn fields(list: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::default();
-        list.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
-        fields
-    }
-
     fn key(recipe: &Recipe, url: &Url<'_>, request: &[(&str, &str)]) -> Vec<u8> {
         let mut out = Vec::new();
-        recipe.write("app", url, &fields(request), &mut out);
+        recipe.write("app", url, &Fields::of(request), &mut out);
         out
     }
 
@@ -307,7 +301,7 @@ mod tests {
                 let recipe = Recipe { vary_by: vec![Part::Header("x".into())], ..Recipe::default() };
                 let mut out = Vec::new();
                 let url = Url { secure: *secure, authority: host.as_bytes(), forwarded_host: b"", target: target.as_bytes() };
-                recipe.write(pool, &url, &fields(&value.iter().map(|value| ("x", value.as_str())).collect::<Vec<_>>()), &mut out);
+                recipe.write(pool, &url, &Fields::of(&value.iter().map(|value| ("x", value.as_str())).collect::<Vec<_>>()), &mut out);
                 out
             };
             prop_assert_eq!(write(&a) == write(&b), a == b);

@@ -121,16 +121,7 @@ mod tests {
 
     fn keep(cache: &Arc<Cache>, authority: &str, target: &str, tags: &str) {
         let Join::Lead(mut led) = cache.join(&sought(authority, target), Instant::now()) else { panic!("nobody else is there") };
-        let zero = Duration::ZERO;
-        let terms = Terms {
-            received: Instant::now(),
-            initial_age: zero,
-            lifetime: Duration::from_secs(9),
-            no_cache: false,
-            strict: false,
-            stale_while_revalidate: zero,
-            stale_if_error: zero,
-        };
+        let terms = Terms::fresh(Duration::from_secs(9));
         let mut head = Head::response(200, b"", Version::Http11);
         head.fields.append(b"Surrogate-Key", tags.as_bytes());
         let admitted = Admitted { terms, vary: Vary::default(), withheld: Vec::new() };

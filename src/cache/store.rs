@@ -181,7 +181,7 @@ impl Lifecycle<Key, Slot> for Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
     use crate::cache::object::Content;
@@ -189,15 +189,7 @@ mod tests {
     use crate::message::{Head, Version};
 
     fn object(key: &str, bytes: usize) -> Arc<Object> {
-        let terms = Terms {
-            received: Instant::now(),
-            initial_age: Duration::ZERO,
-            lifetime: Duration::from_secs(9),
-            no_cache: false,
-            strict: false,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-        };
+        let terms = Terms::fresh(Duration::from_secs(9));
         let content = Content::of(vec![bytes::Bytes::from(vec![0; bytes])]);
         Arc::new(Object::new(Key::of(key.as_bytes()), Head::response(200, b"", Version::Http11), terms, content, Duration::ZERO))
     }

@@ -55,11 +55,11 @@ fn query<'a>(head: &'a Head, name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Version;
+    use crate::message::{Fields, Version};
 
     fn head(target: &str, fields: &[(&str, &str)]) -> Head {
         let mut head = Head::request(b"GET", target.as_bytes(), b"a.example", Version::Http11);
-        fields.iter().for_each(|(name, value)| head.fields.append(name.as_bytes(), value.as_bytes()));
+        head.fields.extend(&Fields::of(fields));
         head
     }
 

@@ -7,15 +7,7 @@ use crate::cache::policy::{Terms, Vary};
 use crate::message::Version;
 
 fn opened() -> Opened {
-    let terms = Terms {
-        received: Instant::now(),
-        initial_age: Duration::ZERO,
-        lifetime: Duration::from_secs(9),
-        no_cache: false,
-        strict: false,
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-    };
+    let terms = Terms::fresh(Duration::from_secs(9));
     let admitted = Admitted { terms, vary: Vary::default(), withheld: Vec::new() };
     Opened { head: Head::response(200, b"", Version::Http11), admitted, variant: Vec::new(), length: Length::Unknown }
 }

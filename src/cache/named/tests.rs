@@ -14,26 +14,11 @@ fn sought(url: &str) -> Sought {
 }
 
 fn opened(vary: &[&str]) -> Opened {
-    let zero = Duration::ZERO;
-    let terms = Terms {
-        received: Instant::now(),
-        initial_age: zero,
-        lifetime: Duration::from_secs(9),
-        no_cache: false,
-        strict: false,
-        stale_while_revalidate: zero,
-        stale_if_error: zero,
-    };
+    let terms = Terms::fresh(Duration::from_secs(9));
     let mut head = Head::response(200, b"", Version::Http11);
     head.fields.append(b"Vary", vary.join(",").as_bytes());
     let admitted = Admitted { terms, vary: Vary::of(&head.fields).expect("names"), withheld: Vec::new() };
     Opened { head, admitted, variant: Vec::new(), length: Length::Unknown }
-}
-
-fn request(fields: &[(&str, &str)]) -> Fields {
-    let mut request = Fields::default();
-    fields.iter().for_each(|(name, value)| request.append(name.as_bytes(), value.as_bytes()));
-    request
 }
 
 fn lead(cache: &Arc<Cache>, sought: &Sought) -> Lead {
@@ -90,18 +75,18 @@ fn a_slow_leader_is_succeeded_once() {
 #[test]
 fn answers_that_vary_are_a_family_that_grows_by_names_and_goes_at_once() {
     let cache = cache(1 << 20, 1 << 16);
-    let (german, english) = (request(&[("Accept-Language", "de")]), request(&[("Accept-Language", "en")]));
+    let (german, english) = (Fields::of(&[("Accept-Language", "de")]), Fields::of(&[("Accept-Language", "en")]));
     fill(&cache, "/", &["Accept-Language"], &german);
     assert!(has(&cache, "/", &german) && !has(&cache, "/", &english));
     assert!(matches!(cache.find(&mut sought("/"), &english), Found::OtherVariants));
     fill(&cache, "/", &["Accept-Language"], &english);
     assert!(has(&cache, "/", &german) && has(&cache, "/", &english));
     // An answer that varies on nothing does not stand in for those that do.
-    fill(&cache, "/", &[], &request(&[]));
-    assert!(has(&cache, "/", &german) && has(&cache, "/", &request(&[])));
+    fill(&cache, "/", &[], &Fields::of(&[]));
+    assert!(has(&cache, "/", &german) && has(&cache, "/", &Fields::of(&[])));
     fill(&cache, "/", &["X-Team"], &english);
     assert!(has(&cache, "/", &english));
-    assert!(!has(&cache, "/", &request(&[("Accept-Language", "en"), ("X-Team", "a")])));
+    assert!(!has(&cache, "/", &Fields::of(&[("Accept-Language", "en"), ("X-Team", "a")])));
     cache.invalidate(&sought("/"));
     assert!(!has(&cache, "/", &german) && !has(&cache, "/", &english));
 }
@@ -120,12 +105,12 @@ fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
         led.open(opened(&[]));
         led.pour(Bytes::from_static(b"old"));
         change(&cache);
-        led.finish(&request(&[]));
-        assert!(!has(&cache, "/", &request(&[])));
-        fill(&cache, "/", &[], &request(&[]));
-        assert!(has(&cache, "/", &request(&[])));
+        led.finish(&Fields::of(&[]));
+        assert!(!has(&cache, "/", &Fields::of(&[])));
+        fill(&cache, "/", &[], &Fields::of(&[]));
+        assert!(has(&cache, "/", &Fields::of(&[])));
         change(&cache);
-        assert!(!has(&cache, "/", &request(&[])));
+        assert!(!has(&cache, "/", &Fields::of(&[])));
     }
 }
 
@@ -140,7 +125,7 @@ fn what_is_too_much_is_not_kept_and_frees_its_room() {
     assert!(led.fill.is_narrow());
     assert_eq!(cache.filling.load(Ordering::Relaxed), 0, "a window is not counted, however long");
     assert!(waits(&cache, &sought("/")).is_none());
-    led.finish(&request(&[]));
-    assert!(!has(&cache, "/", &request(&[])));
+    led.finish(&Fields::of(&[]));
+    assert!(!has(&cache, "/", &Fields::of(&[])));
     assert_eq!(cache.filling.load(Ordering::Relaxed), 0);
 }

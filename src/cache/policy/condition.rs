@@ -83,15 +83,9 @@ mod tests {
     use super::*;
     use crate::message::Version;
 
-    fn fields(list: &[(&str, &str)]) -> Fields {
-        let mut fields = Fields::default();
-        list.iter().for_each(|(name, value)| fields.append(name.as_bytes(), value.as_bytes()));
-        fields
-    }
-
     fn kept(list: &[(&str, &str)]) -> Head {
         let mut head = Head::response(200, b"OK", Version::Http11);
-        head.fields = fields(list);
+        head.fields = Fields::of(list);
         head
     }
 
@@ -124,17 +118,17 @@ mod tests {
             (&dated, &[(since, NOON)], true),
             (&dated, &[], false),
         ] {
-            assert_eq!(is_not_modified(&fields(request), head), expected, "{request:?}");
+            assert_eq!(is_not_modified(&Fields::of(request), head), expected, "{request:?}");
         }
         let mut missing = kept(&[("ETag", "\"a\"")]);
         let nothing = missing.fields.keep(b"");
         missing.begin_response(404, nothing, Version::Http11);
-        assert!(!is_not_modified(&fields(&[(none, "\"a\"")]), &missing));
+        assert!(!is_not_modified(&Fields::of(&[(none, "\"a\"")]), &missing));
     }
 
     #[test]
     fn our_question_replaces_the_clients() {
-        let mut request = fields(&[("If-None-Match", "\"theirs\""), ("Accept", "x"), ("If-Modified-Since", ELEVEN)]);
+        let mut request = Fields::of(&[("If-None-Match", "\"theirs\""), ("Accept", "x"), ("If-Modified-Since", ELEVEN)]);
         ask(&mut request, &kept(&[("ETag", "\"ours\""), ("Last-Modified", NOON)]));
         assert_eq!(request.get_all(Name::IfNoneMatch).collect::<Vec<_>>(), [b"\"ours\""]);
         assert_eq!(request.get_all(Name::IfModifiedSince).collect::<Vec<_>>(), [NOON.as_bytes()]);

@@ -32,6 +32,20 @@ pub enum Use {
 }
 
 impl Terms {
+    /// Of an answer that has just come, is fresh for so long, and says nothing else.
+    #[cfg(test)]
+    pub fn fresh(lifetime: Duration) -> Terms {
+        Terms {
+            received: Instant::now(),
+            initial_age: Duration::ZERO,
+            lifetime,
+            no_cache: false,
+            strict: false,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+        }
+    }
+
     pub fn age(&self, now: Instant) -> Duration {
         self.initial_age + now.saturating_duration_since(self.received)
     }
@@ -86,22 +100,9 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    fn terms() -> Terms {
-        let zero = Duration::ZERO;
-        Terms {
-            received: Instant::now(),
-            initial_age: zero,
-            lifetime: TEN,
-            no_cache: false,
-            strict: false,
-            stale_while_revalidate: zero,
-            stale_if_error: zero,
-        }
-    }
-
     #[test]
     fn age_decides_and_requests_have_their_say() {
-        let plain = terms();
+        let plain = Terms::fresh(TEN);
         let window = Terms { stale_while_revalidate: seconds(5), ..plain };
         let strict = Terms { strict: true, ..plain };
         let none = Demands::default();
@@ -136,20 +137,20 @@ mod tests {
 
     #[test]
     fn a_purge_makes_stale_what_was_fresh() {
-        let now = terms().received;
+        let now = Terms::fresh(TEN).received;
         let judge = |terms: Terms, demands| terms.judge(&demands, true, now);
-        assert_eq!(judge(terms(), Demands::default()), Use::Validated);
-        assert_eq!(judge(Terms { stale_while_revalidate: TEN, ..terms() }, Demands::default()), Use::WhileRevalidated);
-        assert_eq!(judge(terms(), Demands { max_stale: Some(Duration::MAX), ..Demands::default() }), Use::Validated);
+        assert_eq!(judge(Terms::fresh(TEN), Demands::default()), Use::Validated);
+        assert_eq!(judge(Terms { stale_while_revalidate: TEN, ..Terms::fresh(TEN) }, Demands::default()), Use::WhileRevalidated);
+        assert_eq!(judge(Terms::fresh(TEN), Demands { max_stale: Some(Duration::MAX), ..Demands::default() }), Use::Validated);
     }
 
     #[test]
     fn errors_are_hidden_within_their_window_only() {
-        let patient = Terms { stale_if_error: seconds(60), ..terms() };
+        let patient = Terms { stale_if_error: seconds(60), ..Terms::fresh(TEN) };
         let none = Demands::default();
         let at = |terms: Terms, demands, at| terms.serves_on_error(&demands, terms.received + seconds(at));
-        assert!(at(patient, none, 69) && !at(patient, none, 70) && !at(terms(), none, 10));
-        assert!(at(terms(), Demands { stale_if_error: Some(seconds(5)), ..none }, 14));
+        assert!(at(patient, none, 69) && !at(patient, none, 70) && !at(Terms::fresh(TEN), none, 10));
+        assert!(at(Terms::fresh(TEN), Demands { stale_if_error: Some(seconds(5)), ..none }, 14));
         assert!(!at(Terms { strict: true, ..patient }, none, 11));
         assert!(!at(patient, Demands { no_cache: true, ..none }, 11));
     }

@@ -59,7 +59,7 @@ mod tests {
 
     fn head(status: u16, list: &[(&str, &str)]) -> Head {
         let mut head = Head::response(status, b"", Version::Http11);
-        list.iter().for_each(|(name, value)| head.fields.append(name.as_bytes(), value.as_bytes()));
+        head.fields.extend(&Fields::of(list));
         head
     }
 

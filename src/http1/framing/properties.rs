@@ -6,6 +6,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::http1::writer;
+use crate::spoil::spoil;
 
 #[derive(Debug, PartialEq)]
 enum End {
@@ -132,14 +133,7 @@ fn chunked_bytes() -> impl Strategy<Value = Vec<u8>> {
         bytes.extend(b"0\r\n");
         bytes.extend(trailers.concat().bytes());
         bytes.extend(b"\r\nGET");
-        for (place, byte, kind) in edits {
-            let at = place.index(bytes.len());
-            match kind {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
-            }
-        }
+        spoil(&mut bytes, edits);
         bytes
     })
 }

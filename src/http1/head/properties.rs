@@ -9,6 +9,7 @@ use proptest::sample::{Index, select};
 use super::*;
 use crate::http1::scan::METHOD_BYTES_MAX;
 use crate::http1::writer;
+use crate::spoil::spoil;
 
 const LIMITS: Limits = Limits { bytes: 600, fields: 8, target: 40 };
 
@@ -134,14 +135,7 @@ fn any_head() -> impl Strategy<Value = Vec<u8>> {
         lines.extend(fields);
         let text = format!("{}{}\r\n\r\n", if leading { "\r\n" } else { "" }, lines.join("\r\n"));
         let mut bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
-        for (place, byte, kind) in edits {
-            let at = place.index(bytes.len());
-            match kind {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
-            }
-        }
+        spoil(&mut bytes, edits);
         bytes
     })
 }

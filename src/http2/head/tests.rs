@@ -69,7 +69,7 @@ fn limits_hold_and_crumbs_are_one_field() {
 
 fn answer(status: u16, fields: &[(&str, &str)]) -> Head {
     let mut head = Head::response(status, b"Whatever", Version::Http11);
-    fields.iter().for_each(|(name, value)| head.fields.append(name.as_bytes(), value.as_bytes()));
+    head.fields.extend(&Fields::of(fields));
     head
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use crate::spoil::spoil;
 
 /// What a reader without cleverness makes of a whole line of version 1.
 fn reference_line(line: &[u8]) -> Option<Origin> {
@@ -68,14 +69,7 @@ fn any_header() -> impl Strategy<Value = Vec<u8>> {
                 bytes[end - 4..].copy_from_slice(&sum.to_be_bytes());
             }
         }
-        for (place, byte, kind) in edits {
-            let at = place.index(bytes.len());
-            match kind {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
-            }
-        }
+        spoil(&mut bytes, edits);
         bytes
     })
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cache::policy::Demands;
 use crate::cache::policy::reuse::Use;
-use crate::message::Version;
+use crate::message::{Fields, Version};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
 const NOW: u64 = 784_111_777;
@@ -18,7 +18,7 @@ fn date(offset: i64) -> String {
 
 fn answer(status: u16, fields: &[(&str, &str)]) -> Head {
     let mut head = Head::response(status, b"", Version::Http11);
-    fields.iter().for_each(|(name, value)| head.fields.append(name.as_bytes(), value.as_bytes()));
+    head.fields.extend(&Fields::of(fields));
     head
 }
 
