@@ -665,6 +665,40 @@ fn drain_lets_what_runs_finish_and_takes_what_was_on_its_way() {
     assert!(proxy.exit().success());
 }
 
+/// The last bytes of an answer are under way long after the last of them was handed on; drain and idleness have to wait for them.
+#[test]
+fn an_answer_that_is_still_being_read_is_not_cut_off() {
+    // More than both ends' sockets hold, so that the end of it has to wait.
+    const LEN: usize = 24 << 20;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n{}", "x".repeat(LEN));
+    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    for idle in [false, true] {
+        let limits = if idle { "timeout = { idle = \"100ms\" }" } else { "" };
+        let proxy = Site::to([backend.address()]).listen(limits).start();
+        let mut client = Frames::with_settings(proxy.web, &[(4, 0x7fff_ffff)]);
+        client.window(0, 0x7000_0000);
+        client.get(1, "/large");
+        let mut read = 0;
+        let mut last = false;
+        while proxy.access_lines().is_empty() {
+            let frame = client.wait("content", |frame| frame.kind == DATA);
+            (read, last) = (read + frame.payload.len(), frame.has(END_STREAM));
+        }
+        assert!(!last, "there is some left to read");
+        if !idle {
+            proxy.signal(nix::sys::signal::Signal::SIGTERM);
+        }
+        // Longer than a client that has nothing to read is given.
+        after(Duration::from_secs(3));
+        while !last {
+            let frame = client.wait("the rest", |frame| frame.kind == DATA);
+            (read, last) = (read + frame.payload.len(), frame.has(END_STREAM));
+        }
+        assert_eq!(read, LEN);
+        client.assert_ends();
+    }
+}
+
 #[test]
 fn drain_does_not_wait_for_an_idle_client_that_does_not_listen() {
     let (_backend, mut proxy, mut client) = quick();

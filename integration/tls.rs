@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustls::client::ClientConfig;
 use tempfile::TempDir;
 
@@ -42,6 +45,16 @@ fn started(site: Site, tls: &str) -> Scene {
 impl Scene {
     fn connect(&self, name: &str) -> std::io::Result<Secure> {
         Secure::connect(self.proxy.web, name, &self.client)
+    }
+
+    /// A client that shows this certificate.
+    fn showing(&self, signed: &Signed) -> Arc<ClientConfig> {
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(self.authority.roots())
+            .with_client_auth_cert(signed.chain(), signed.private_key());
+        Arc::new(config.expect("a certificate"))
     }
 
     #[track_caller]
@@ -166,19 +179,11 @@ fn who_must_show_a_certificate_is_let_in_with_one_and_never_by_a_ticket() {
     assert!(refused.is_err());
     scene.handshakes("client_certificate", 1.0);
 
-    let with = |signed: &Signed| {
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(scene.authority.roots())
-            .with_client_auth_cert(signed.chain(), signed.private_key());
-        Arc::new(config.expect("a certificate"))
-    };
-    let stranger = with(&Authority::new().sign(&["worker"]));
+    let stranger = scene.showing(&Authority::new().sign(&["worker"]));
     let refused = Secure::connect(scene.proxy.web, "a.example", &stranger).and_then(|mut secure| secure.get("a.example", "/").map(drop));
     assert!(refused.is_err());
 
-    let known = with(&scene.authority.sign_as(&["worker"], "worker, O=root"));
+    let known = scene.showing(&scene.authority.sign_as(&["worker"], "worker, O=root"));
     for _ in 0..2 {
         let mut secure = Secure::connect(scene.proxy.web, "a.example", &known).expect("a handshake");
         secure.stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\nX-Client-Subject: CN=forged\r\n\r\n").expect("a request");
@@ -391,6 +396,51 @@ fn a_backend_that_asks_is_shown_our_certificate() {
     assert_eq!(proxy.get("/").text(), "secret");
     let without = before(&[strict.address()], "ca = \"ca.pem\"", "", &authority, &own);
     assert_eq!(without.get("/").status(), 502);
+}
+
+#[test]
+fn what_one_certificate_is_told_is_not_told_to_another() {
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nme".to_owned();
+    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let site = Site::to([backend.address()]).with("[cache.main]\nmemory = \"16MiB\"\nmax_object = \"1MiB\"").route("cache = \"main\"");
+    let scene = started(site, &format!("{TWO}, client_ca = \"ca.pem\""));
+    for (at, name) in ["alice", "bob", "alice"].into_iter().enumerate() {
+        let client = scene.showing(&scene.authority.sign_as(&["worker"], name));
+        let mut secure = Secure::connect(scene.proxy.web, "a.example", &client).expect("a handshake");
+        assert_eq!(secure.get("a.example", "/me").expect("an answer").1, b"me");
+        assert_eq!(backend.requests(), at + 1, "{name} is asked for");
+    }
+}
+
+/// A client with all the room in the world that stops reading: after `timeout.write` it is gone, its last words from us or not.
+#[test]
+fn who_reads_nothing_does_not_hold_a_connection() {
+    const SIZE: usize = 24 << 20;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{}", "x".repeat(SIZE));
+    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let scene = started(Site::to([backend.address()]).listen("timeout = { write = \"500ms\" }"), TWO);
+    let mut config = ClientConfig::clone(&scene.client);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let socket = tokio::net::TcpStream::connect(scene.proxy.web).await.expect("a connection");
+        let name = "a.example".try_into().expect("a name");
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("a handshake");
+        let windows =
+            h2::client::Builder::new().initial_window_size(1 << 30).initial_connection_window_size(1 << 30).handshake::<_, Bytes>(stream);
+        let (client, mut connection) = windows.await.expect("HTTP/2");
+        let request = http::Request::get("https://a.example/").body(()).expect("a request");
+        let mut client = std::pin::pin!(client.ready());
+        let sent = std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut connection).poll(cx);
+            client.as_mut().poll(cx)
+        });
+        let _answer = sent.await.expect("room for a stream").send_request(request, true).expect("is sent");
+        // It goes out, and nothing is read any more.
+        std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx).is_pending())).await;
+        scene.proxy.metric_becomes("tidegate_worker_connections", &[], 1.0);
+        scene.proxy.metric_becomes("tidegate_worker_connections", &[], 0.0);
+    });
 }
 
 /// By ALPN, and with large answers to several streams at once, so that writes have to wait and frames share records.

@@ -146,6 +146,11 @@ impl<H: Handler> Line<H> {
             }
             // With streams open there is no deadline here, but a place to be woken at when the process drains.
             match timer.poll_elapsed(task) {
+                // No stream runs, but their last bytes wait for the client to read. That has a deadline of its own.
+                Poll::Ready(_) if phase != Phase::Cut && self.wire.is_waiting() => {
+                    timer.set(LEAVE);
+                    timer.poll_elapsed(task).map(|_| ())
+                }
                 Poll::Ready(_) if phase == Phase::Open => {
                     phase = leave(&mut connection, Some(timer));
                     task.waker().wake_by_ref();

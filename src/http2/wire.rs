@@ -57,6 +57,12 @@ impl Wire {
         self.0.borrow_mut().poll_out(cx)
     }
 
+    /// Whether something that was said is still on its way out.
+    pub fn is_waiting(&self) -> bool {
+        let state = self.0.borrow();
+        state.out.is_some() || state.stall.waiting
+    }
+
     /// Bytes that have come so far.
     pub fn received(&self) -> u64 {
         self.0.borrow().received

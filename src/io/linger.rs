@@ -14,12 +14,13 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Says that nothing more will be written, and waits for the other end to see it. The connection is to be closed then.
 pub async fn linger(io: &Io, timer: &Timer) {
-    if poll_fn(|cx| io.poll_shutdown(cx)).await.is_err() {
-        return;
-    }
-    let mut buffer = Buffer::new();
-    let mut left = LINGER_BYTES_MAX;
-    let drained = async {
+    let closed = async {
+        // Under TLS there is something to say first, and somebody who does not read leaves no room for it.
+        if poll_fn(|cx| io.poll_shutdown(cx)).await.is_err() {
+            return;
+        }
+        let mut buffer = Buffer::new();
+        let mut left = LINGER_BYTES_MAX;
         while let Ok(n) = buffer.fill(io).await {
             if n == 0 || n >= left {
                 return;
@@ -29,5 +30,5 @@ pub async fn linger(io: &Io, timer: &Timer) {
         }
     };
     // Elapsed or not, the connection closes now.
-    let _ = timer.limit(LINGER, drained).await;
+    let _ = timer.limit(LINGER, closed).await;
 }
