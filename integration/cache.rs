@@ -30,6 +30,18 @@ fn ask(proxy: &Proxy, request: &str) -> Message {
     wire.answer()
 }
 
+/// The first request, answered by an origin in the test's hands: the client's connection and the origin's.
+#[track_caller]
+fn first(backend: &Backend, proxy: &Proxy, answer: &str) -> (Wire, Wire) {
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut origin = backend.accept();
+    origin.request();
+    origin.send(answer);
+    assert!(answer.ends_with(&format!("\r\n\r\n{}", client.answer().text())));
+    (client, origin)
+}
+
 #[track_caller]
 fn status_says(answer: &Message, what: &str) {
     let said = answer.head.get("cache-status").unwrap_or_default();
@@ -260,12 +272,8 @@ fn what_is_too_large_passes_by_whole() {
 fn the_origin_is_asked_whether_it_still_holds() {
     let backend = Backend::bind();
     let proxy = cached(backend.address());
-    let mut client = proxy.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut origin = backend.accept();
-    origin.request();
-    origin.send("HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"one\"\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody");
-    assert_eq!(client.answer().text(), "body");
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"one\"\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody";
+    let (mut client, mut origin) = first(&backend, &proxy, answer);
     for (theirs, status) in [("", 200), ("If-None-Match: \"theirs\"\r\n", 200), ("If-None-Match: \"one\"\r\n", 304)] {
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{theirs}\r\n"));
         assert_eq!(origin.request().head.all("if-none-match"), ["\"one\""]);
@@ -292,12 +300,7 @@ const OLD: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=10, stale-while-rev
 fn stale_answers_are_used_while_somebody_fetches_them_anew() {
     let backend = Backend::bind();
     let proxy = cached(backend.address());
-    let mut client = proxy.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut origin = backend.accept();
-    origin.request();
-    origin.send(OLD);
-    assert_eq!(client.answer().text(), "old");
+    let (mut client, mut origin) = first(&backend, &proxy, OLD);
     for _ in 0..3 {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let stale = client.answer();
@@ -314,12 +317,8 @@ fn stale_answers_are_used_while_somebody_fetches_them_anew() {
 fn a_failing_origin_is_hidden_while_that_is_allowed() {
     let backend = Backend::bind();
     let proxy = site(backend.address()).route("cache = { use = \"main\", stale_if_error = \"1h\" }").start();
-    let mut client = proxy.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let mut origin = backend.accept();
-    origin.request();
-    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=10\r\nAge: 10\r\nContent-Length: 3\r\n\r\nold");
-    assert_eq!(client.answer().text(), "old");
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=10\r\nAge: 10\r\nContent-Length: 3\r\n\r\nold";
+    let (mut client, mut origin) = first(&backend, &proxy, answer);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     origin.request();
     origin.send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy");
@@ -366,6 +365,104 @@ fn variants_are_kept_beside_each_other() {
     ask(&proxy, "DELETE / HTTP/1.1");
     ask(&proxy, "GET / HTTP/1.1");
     assert_eq!(backend.requests(), variants.len() + 2);
+}
+
+/// The origin's answer is about what the origin was sent. Where that is not what the key says, it is nobody else's.
+#[test]
+fn a_request_that_the_origin_sees_differently_fills_nothing() {
+    for odd in
+        ["Host: a\r\nAccept-Language: de\r\nConnection: accept-language, close", "Host: A\r\nAccept-Language: de", "Host: a.", "Host: a:80"]
+    {
+        let backend = always("Cache-Control: max-age=60\r\nVary: Accept-Language", "x");
+        let proxy = cached(backend.address());
+        let mut wire = proxy.connect();
+        wire.send(format!("GET / HTTP/1.1\r\n{odd}\r\n\r\n"));
+        assert_eq!(wire.answer().status(), 200);
+        let language = if odd.contains("de") { "\r\nAccept-Language: de" } else { "" };
+        for _ in 0..2 {
+            ask(&proxy, &format!("GET / HTTP/1.1{language}"));
+        }
+        assert_eq!(backend.requests(), 2, "one for the odd request, one for the others: {odd:?}");
+    }
+}
+
+/// One client's own words say nothing about what others may have.
+#[test]
+fn nobody_can_put_others_answers_away() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"one\"\r\nContent-Length: 4\r\n\r\nkept";
+    let (mut client, mut origin) = first(&backend, &proxy, answer);
+    for (own, answer) in [
+        ("Cache-Control: no-cache, no-store", "HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\n\r\n"),
+        ("Cache-Control: no-cache\r\nAuthorization: x", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"),
+    ] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{own}\r\n\r\n"));
+        origin.request();
+        origin.send(answer);
+        client.answer();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.answer().text(), "kept");
+        assert!(origin.is_quiet(), "after {own}");
+    }
+}
+
+#[test]
+fn what_is_to_vary_from_now_on_is_for_one_client_alone() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"one\"\r\nContent-Length: 4\r\n\r\nbody";
+    let (mut client, mut origin) = first(&backend, &proxy, answer);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Language: de\r\n\r\n");
+    origin.request();
+    origin.send("HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\nCache-Control: max-age=60\r\nVary: Accept-Language\r\n\r\n");
+    assert_eq!(client.answer().text(), "body");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept-Language: en\r\n\r\n");
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nenglish");
+    assert_eq!(client.answer().text(), "english");
+}
+
+#[test]
+fn nobody_joins_a_fetch_that_began_before_a_change() {
+    let backend = Backend::bind();
+    // Who joins waits.
+    let proxy = site(backend.address()).route("cache = { use = \"main\", lock_age = \"1h\" }").start();
+    let mut early = proxy.connect();
+    early.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut before = backend.accept();
+    before.request();
+    let mut writer = proxy.connect();
+    writer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let mut change = backend.accept();
+    change.request();
+    change.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(writer.answer().status(), 200);
+    writer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    change.request();
+    for (origin, client, text) in [(&mut before, &mut early, "old"), (&mut change, &mut writer, "new")] {
+        origin.send(format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\n{text}"));
+        assert_eq!(client.answer().text(), text);
+    }
+    assert_eq!(ask(&proxy, "GET / HTTP/1.1").text(), "new");
+}
+
+/// Nobody waits for it, so there is nobody at whose pace it could go on.
+#[test]
+fn a_fetch_in_the_background_that_grows_too_large_gives_its_slot_back() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let (mut client, mut origin) = first(&backend, &proxy, OLD);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().text(), "old");
+    origin.request();
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let piece = vec![b'x'; 64 << 10];
+    until("the fetch to be given up", || {
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+        let _ = origin.try_send(chunk);
+        (proxy.metric("tidegate_backend_in_flight", &[]) == Some(0.0)).then_some(())
+    });
 }
 
 #[test]
