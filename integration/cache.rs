@@ -348,6 +348,58 @@ fn a_change_makes_what_is_kept_out_of_date() {
     assert!(!fetched("/x"));
 }
 
+/// RFC 9111 4.4: all answers of the URL, whatever they were kept by, and whichever route the change comes by.
+#[test]
+fn a_change_goes_to_all_that_is_kept_of_the_url() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let proxy = site(backend.address())
+        .route("method = [\"GET\"]\ncache = { use = \"main\", vary_by = [\"header:x-team\"], ignore_query = [\"utm_*\"], sort_query = true }")
+        .with("[[route]]\npath = \"/*\"\nmethod = [\"POST\"]\npool = \"app\"\nrequest_headers = { set = { x-b = \"1\" } }")
+        .start();
+    let fetched = |team: &str| {
+        let before = backend.requests();
+        ask(&proxy, &format!("GET /x?a=1&b=2 HTTP/1.1{team}"));
+        backend.requests() > before
+    };
+    let teams = ["", "\r\nX-Team: a", "\r\nX-Team: b"];
+    // The first may have to make room for the others once.
+    teams.iter().chain(&teams).for_each(|team| {
+        fetched(team);
+    });
+    assert_eq!(teams.map(fetched), [false; 3]);
+    ask(&proxy, "POST /x?b=2&utm_source=c&a=1 HTTP/1.1\r\nX-Team: c\r\nContent-Length: 0");
+    assert_eq!(teams.map(fetched), [true; 3]);
+}
+
+/// A proxy that we trust may say of the URL what the origin then believes: its answer is for those of whom the same is said.
+#[test]
+fn what_a_trusted_proxy_says_is_part_of_what_is_asked() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let proxy = site(backend.address()).listen("trusted_proxies = [\"127.0.0.1\"]").route("cache = \"main\"").start();
+    let words = [
+        "",
+        "X-Forwarded-Port: 444",
+        "X-Forwarded-Port: 445",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: b",
+        "Forwarded: for=1.1.1.1;host=b",
+        "Forwarded: for=1.1.1.1;host=c",
+        "Forwarded: for=1.1.1.1;proto=https",
+    ];
+    let fetched = |word: &str| {
+        let before = backend.requests();
+        ask(&proxy, &format!("GET / HTTP/1.1{}{word}", if word.is_empty() { "" } else { "\r\n" }));
+        backend.requests() > before
+    };
+    assert_eq!(words.map(fetched), [true; 8]);
+    // The first of several under one URL makes room for the others once.
+    words.iter().for_each(|word| {
+        fetched(word);
+    });
+    assert_eq!(words.map(fetched), [false; 8]);
+    assert!(!fetched("Forwarded: for=2.2.2.2;host=c"), "who asks is not what is asked");
+}
+
 #[test]
 fn variants_are_kept_beside_each_other() {
     let backend = always("Cache-Control: max-age=60\r\nVary: Accept-Language, X-Team", "x");
@@ -508,6 +560,10 @@ fn what_is_purged_is_fetched_anew() {
         assert!(backend.requests() <= before + 1);
         assert_eq!(proxy.command(arguments), (Some(0), said.to_owned(), String::new()));
     }
+    let other = Site::to([backend.address()]).with(CACHE).route("cache = { use = \"main\", ignore_query = [\"utm_*\"], sort_query = true }").start();
+    other.get("/x?utm_source=a&b=2&a=1");
+    let url = format!("http://{}/x?b=2&a=1&utm_source=b", other.web);
+    assert_eq!(other.command(&["purge", &url]).1, "purged: 1 entries\n", "in any spelling");
     let before = backend.requests();
     assert_eq!(proxy.command(&["purge", "--all", "--soft"]).1, "made stale: 1 entries\n");
     status_says(&proxy.get("/x"), "hit");

@@ -1,43 +1,89 @@
-//! What an answer is found by: pool, scheme, host, path, query, and what else a route asks for; then, for answers that vary, the
-//! request's own fields.
+//! What an answer is found by: its URL; then the situation in which it was asked for, which is all else that the origin is told and
+//! answers may differ by; then, for answers that vary, the request's own fields.
 //!
 //! Every part has its length in front, so that no two requests that differ in any of them have one key, whatever bytes they are made
 //! of. Entries are compared by the whole of it: a hash only says where to look. The target counts as it came, before any rewrite, and
 //! two spellings of one path are two keys: only the origin knows whether they mean the same.
+//!
+//! The URL stands alone in front, so that one look-up, and one removal, finds all that is kept under it, whoever asked for it and by
+//! whichever route: whatever changes a URL changes all of that (RFC 9111 4.4).
 
 use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::policy::Vary;
+use crate::message::forwarding::Told;
 use crate::message::{Fields, Name};
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key(Arc<[u8]>);
+/// The bytes of a key, of which the first `found_by` are what it is looked up by.
+#[derive(Debug, Clone)]
+pub struct Key {
+    bytes: Arc<[u8]>,
+    found_by: u32,
+}
 
 impl Key {
+    /// Looked up by all of it.
     pub fn of(bytes: &[u8]) -> Key {
-        Key(bytes.into())
+        Key::found_by(bytes, bytes.len())
     }
 
+    /// Looked up by its first bytes. The rest is to be compared by whoever finds it.
+    pub fn found_by(bytes: &[u8], first: usize) -> Key {
+        Key { bytes: bytes.into(), found_by: first as u32 }
+    }
+
+    /// All of it.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// What it is looked up by.
+    pub fn looked_up(&self) -> &[u8] {
+        &self.bytes[..self.found_by as usize]
+    }
+
+    /// What it is not looked up by.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.found_by as usize..]
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.looked_up() == other.looked_up()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.looked_up().hash(state);
     }
 }
 
 impl Borrow<[u8]> for Key {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self.looked_up()
     }
 }
 
 /// Which parts of a request make its key.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Recipe {
+    pub spelling: Spelling,
+    /// What else of the request the answer depends on, whatever it says itself.
+    pub vary_by: Vec<Part>,
+}
+
+/// Which queries mean the same.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Spelling {
     pub ignored: Ignored,
     /// `a=1&b=2` is `b=2&a=1`.
     pub sort_query: bool,
-    /// What else of the request the answer depends on, whatever it says itself.
-    pub vary_by: Vec<Part>,
 }
 
 /// Parameters of a query that do not count.
@@ -67,30 +113,29 @@ pub enum Part {
     Cookie(String),
 }
 
-/// The URL of a request, as the origin will take it.
+/// The URL that the client asked for, as far as is known.
 #[derive(Debug, Clone, Copy)]
 pub struct Url<'a> {
     pub secure: bool,
     /// With its port, if it has one.
     pub authority: &'a [u8],
-    /// The host that a proxy in front of us, which we trust, was asked for; empty: the authority's.
-    pub forwarded_host: &'a [u8],
     /// Path and query as they came.
     pub target: &'a [u8],
 }
 
 impl Recipe {
-    /// Appends the key of a request.
-    pub fn write(&self, pool: &str, url: &Url<'_>, request: &Fields, out: &mut Vec<u8>) {
-        piece(out, |out| out.extend_from_slice(pool.as_bytes()));
-        out.push(u8::from(url.secure));
-        piece(out, |out| push_authority(url.authority, url.secure, out));
-        piece(out, |out| push_authority(url.forwarded_host, url.secure, out));
-        let (path, query) = split_once(url.target, b'?');
-        piece(out, |out| out.extend_from_slice(path));
-        match query {
+    /// Appends the situation of a request: the partition that its route belongs to, what the origin is told beside the URL, and what
+    /// the route says that the answer depends on.
+    pub fn write_situation(&self, partition: &str, told: &Told<'_>, request: &Fields, out: &mut Vec<u8>) {
+        piece(out, |out| out.extend_from_slice(partition.as_bytes()));
+        piece(out, |out| out.extend_from_slice(told.port));
+        match told.instead_of {
             None => absent(out),
-            Some(query) => self.push_query(query, out),
+            Some(authority) => piece(out, |out| push_authority(authority, told.secure, out)),
+        }
+        match told.forwarded {
+            false => absent(out),
+            true => piece(out, |out| request.get_all(Name::Forwarded).for_each(|line| piece(out, |out| push_forwarded(line, out)))),
         }
         for part in &self.vary_by {
             let mut values = part.values(request).peekable();
@@ -98,6 +143,20 @@ impl Recipe {
                 None => absent(out),
                 Some(_) => piece(out, |out| values.for_each(|value| piece(out, |out| out.extend_from_slice(value)))),
             }
+        }
+    }
+}
+
+impl Spelling {
+    /// Appends a URL.
+    pub fn write(&self, url: &Url<'_>, out: &mut Vec<u8>) {
+        out.push(u8::from(url.secure));
+        piece(out, |out| push_authority(url.authority, url.secure, out));
+        let (path, query) = split_once(url.target, b'?');
+        piece(out, |out| out.extend_from_slice(path));
+        match query {
+            None => absent(out),
+            Some(query) => self.push_query(query, out),
         }
     }
 
@@ -152,8 +211,27 @@ fn absent(out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::MAX.to_be_bytes());
 }
 
+/// A line of `Forwarded` (RFC 7239) without what names clients and proxies, by which no answer for many may differ. Where it is not
+/// certain which part that is, all of it.
+fn push_forwarded(line: &[u8], out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| !matches!(byte, b';' | b',' | b'=' | b'\\');
+    if !line.split(|byte| *byte == b'"').skip(1).step_by(2).flatten().all(is_plain) {
+        return out.extend_from_slice(line);
+    }
+    for element in line.split(|byte| *byte == b',') {
+        for pair in element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+            let name = split_once(pair, b'=').0;
+            if !name.eq_ignore_ascii_case(b"for") && !name.eq_ignore_ascii_case(b"by") {
+                out.extend_from_slice(pair);
+                out.push(b';');
+            }
+        }
+        out.push(b',');
+    }
+}
+
 /// An authority as keys have it.
-pub(super) fn authority(written: &[u8], secure: bool) -> Vec<u8> {
+pub fn authority(written: &[u8], secure: bool) -> Vec<u8> {
     let mut out = Vec::new();
     push_authority(written, secure, &mut out);
     out
@@ -190,13 +268,10 @@ pub struct Seen<'a> {
 impl Seen<'_> {
     /// `None`: it is no key.
     pub fn of(key: &[u8]) -> Option<Seen<'_>> {
-        let (_, rest) = take(key)?;
-        let (secure, rest) = rest.split_first()?;
+        let (secure, rest) = key.split_first()?;
         let (authority, rest) = take(rest)?;
-        let (forwarded, rest) = take(rest)?;
         let (path, rest) = take(rest)?;
         let query = take(rest).map(|(query, _)| query);
-        let authority = if forwarded.is_empty() { authority } else { forwarded };
         Some(Seen { secure: *secure != 0, authority, path, query })
     }
 }
@@ -228,12 +303,21 @@ mod tests {
     use super::*;
 
     fn url<'a>(authority: &'a str, target: &'a str) -> Url<'a> {
-        Url { secure: false, authority: authority.as_bytes(), forwarded_host: b"", target: target.as_bytes() }
+        Url { secure: false, authority: authority.as_bytes(), target: target.as_bytes() }
     }
+
+    const TOLD: Told<'_> = Told { secure: false, host: b"a", instead_of: None, port: b"80", forwarded: false };
 
     fn key(recipe: &Recipe, url: &Url<'_>, request: &[(&str, &str)]) -> Vec<u8> {
         let mut out = Vec::new();
-        recipe.write("app", url, &Fields::of(request), &mut out);
+        recipe.spelling.write(url, &mut out);
+        recipe.write_situation("app", &TOLD, &Fields::of(request), &mut out);
+        out
+    }
+
+    fn situation(told: &Told<'_>, request: &[(&str, &str)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        Recipe::default().write_situation("app", told, &Fields::of(request), &mut out);
         out
     }
 
@@ -250,7 +334,6 @@ mod tests {
         let secure = Url { secure: true, ..url("a.example", "/") };
         assert_ne!(key(&plain, &secure, &[]), expected);
         assert_eq!(key(&plain, &Url { authority: b"a.example:443", ..secure }, &[]), key(&plain, &secure, &[]));
-        assert_ne!(key(&plain, &Url { forwarded_host: b"b.example", ..url("a.example", "/") }, &[]), expected);
         assert_eq!(key(&plain, &url("[::1]:80", "/"), &[]), key(&plain, &url("[::1]", "/"), &[]));
     }
 
@@ -265,12 +348,13 @@ mod tests {
     #[test]
     fn a_route_may_look_less_closely_or_more() {
         let ignored = Ignored { names: vec!["fbclid".into()], prefixes: vec!["utm_".into()], all: false };
-        let sorted = Recipe { ignored, sort_query: true, ..Recipe::default() };
+        let sorted = Recipe { spelling: Spelling { ignored, sort_query: true }, ..Recipe::default() };
         let of = |target| key(&sorted, &url("a", target), &[]);
         assert_eq!(of("/?b=2&utm_source=x&a=1&fbclid=y"), of("/?a=1&b=2"));
         assert_eq!(of("/?utm_source=x"), of("/"));
         assert_ne!(of("/?a=1&a=2"), of("/?a=2&a=1"));
-        let all = Recipe { ignored: Ignored { all: true, ..Ignored::default() }, ..Recipe::default() };
+        let all = Ignored { all: true, ..Ignored::default() };
+        let all = Recipe { spelling: Spelling { ignored: all, sort_query: false }, ..Recipe::default() };
         assert_eq!(key(&all, &url("a", "/x?y"), &[]), key(&all, &url("a", "/x"), &[]));
         let closer = Recipe { vary_by: vec![Part::Header("x-team".into()), Part::Cookie("beta".into())], ..Recipe::default() };
         let with = |request: &[(&str, &str)]| key(&closer, &url("a", "/"), request);
@@ -287,6 +371,42 @@ mod tests {
     }
 
     #[test]
+    fn what_the_origin_is_told_beside_the_url_makes_a_situation() {
+        let expected = situation(&TOLD, &[]);
+        for told in [
+            Told { port: b"8080", ..TOLD },
+            Told { instead_of: Some(b"inner"), ..TOLD },
+            Told { instead_of: Some(b""), ..TOLD },
+            Told { forwarded: true, ..TOLD },
+        ] {
+            assert_ne!(situation(&told, &[]), expected, "{told:?}");
+        }
+        let forwarded = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("Forwarded", *line)).collect();
+            situation(&Told { forwarded: true, ..TOLD }, &lines)
+        };
+        for (one, other) in [
+            ("for=1.2.3.4;host=a", "for=5.6.7.8;host=a"),
+            ("for=\"[::1]:80\"; host=a, by=x", "For=\"[::2]\"; host=a, BY=y"),
+            ("host=a;proto=https", "for=unknown;host=a;proto=https"),
+        ] {
+            let names_nobody = |line: &str| forwarded(&[line]);
+            assert_eq!(names_nobody(one), names_nobody(other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("for=1;host=a", "for=1;host=b"),
+            ("for=1;proto=http", "for=1;proto=https"),
+            ("host=a, host=b", "host=a; host=b"),
+            ("host=\"a;for=x\"", "host=\"a;for=y\""),
+            ("for=\"x;host=a\"", "for=\"x;host=b\""),
+            ("for=\"x\\\"\";host=a", "for=\"x\\\"\";host=b"),
+        ] {
+            assert_ne!(forwarded(&[one]), forwarded(&[other]), "{one} {other}");
+        }
+        assert_ne!(forwarded(&["host=a"]), forwarded(&["host=a", "host=b"]));
+    }
+
+    #[test]
     fn a_purge_sees_the_url() {
         let key = key(&Recipe::default(), &url("A.example:80", "/x?y=1"), &[]);
         let seen = Seen { secure: false, authority: b"a.example", path: b"/x", query: Some(b"y=1") };
@@ -300,8 +420,10 @@ mod tests {
             let write = |(pool, secure, host, target, value): &(String, bool, String, String, Option<String>)| {
                 let recipe = Recipe { vary_by: vec![Part::Header("x".into())], ..Recipe::default() };
                 let mut out = Vec::new();
-                let url = Url { secure: *secure, authority: host.as_bytes(), forwarded_host: b"", target: target.as_bytes() };
-                recipe.write(pool, &url, &Fields::of(&value.iter().map(|value| ("x", value.as_str())).collect::<Vec<_>>()), &mut out);
+                let url = Url { secure: *secure, authority: host.as_bytes(), target: target.as_bytes() };
+                recipe.spelling.write(&url, &mut out);
+                let fields = Fields::of(&value.iter().map(|value| ("x", value.as_str())).collect::<Vec<_>>());
+                recipe.write_situation(pool, &TOLD, &fields, &mut out);
                 out
             };
             prop_assert_eq!(write(&a) == write(&b), a == b);

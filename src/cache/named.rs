@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::fill::{Fill, Flow, Opened, Settled};
-use super::key::{self, Key};
+use super::key::{self, Key, Spelling, Url};
 use super::object::{Content, Object};
-use super::policy::Vary;
+use super::policy::{Terms, Vary};
 use super::store::{Family, Fate, Memory, Slot, Store};
 use crate::failure::Failure;
 use crate::message::{Fields, Head};
@@ -39,6 +39,8 @@ pub struct Cache {
     marks: quick_cache::sync::Cache<u64, Instant>,
     hash: RandomState,
     families: AtomicU64,
+    /// In which its routes look for a URL, each once.
+    spellings: Mutex<Arc<[Spelling]>>,
     memory: AtomicU64,
     object_bytes_max: AtomicU64,
     /// Bytes that fills hold now.
@@ -52,24 +54,37 @@ type Fills = HashMap<Key, Vec<Arc<Fill>>>;
 #[derive(Debug, Default)]
 pub struct Sought {
     bytes: Vec<u8>,
+    ends: Ends,
+}
+
+/// Where in a key the URL ends, and where the situation does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ends {
     url: usize,
+    situation: usize,
 }
 
 impl Sought {
-    /// Begins anew; `write` appends the key of the URL.
-    pub fn set(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Begins anew; both append what they are named after.
+    pub fn set(&mut self, url: impl FnOnce(&mut Vec<u8>), situation: impl FnOnce(&mut Vec<u8>)) {
         self.bytes.clear();
-        write(&mut self.bytes);
-        self.url = self.bytes.len();
+        url(&mut self.bytes);
+        self.ends.url = self.bytes.len();
+        situation(&mut self.bytes);
+        self.ends.situation = self.bytes.len();
     }
 
     fn url(&self) -> &[u8] {
-        &self.bytes[..self.url]
+        &self.bytes[..self.ends.url]
+    }
+
+    fn situation(&self) -> &[u8] {
+        &self.bytes[self.ends.url..self.ends.situation]
     }
 
     /// To be kept beyond the next request.
     pub fn to_owned(&self) -> Sought {
-        Sought { bytes: self.bytes.clone(), url: self.url }
+        Sought { bytes: self.bytes.clone(), ends: self.ends }
     }
 }
 
@@ -96,6 +111,7 @@ impl Cache {
             marks: quick_cache::sync::Cache::new(MARKS),
             hash: RandomState::new(),
             families: AtomicU64::new(1),
+            spellings: Mutex::new([Spelling::default()].into()),
             memory: AtomicU64::new(memory),
             object_bytes_max: AtomicU64::new(object_bytes_max),
             filling: AtomicU64::new(0),
@@ -120,12 +136,35 @@ impl Cache {
         self.object_bytes_max.load(Ordering::Relaxed)
     }
 
+    /// From now on its routes look for URLs in these spellings.
+    pub fn spell(&self, spellings: impl Iterator<Item = Spelling>) {
+        let mut each: Vec<Spelling> = Vec::new();
+        spellings.for_each(|spelling| {
+            if !each.contains(&spelling) {
+                each.push(spelling);
+            }
+        });
+        *lock(&self.spellings) = each.into();
+    }
+
+    /// What is kept under this URL lies under one of these.
+    pub fn spelled(&self, url: &Url<'_>) -> Vec<Vec<u8>> {
+        let spellings = lock(&self.spellings).clone();
+        let spell = |spelling: &Spelling| {
+            let mut key = Vec::new();
+            spelling.write(url, &mut key);
+            key
+        };
+        spellings.iter().map(spell).collect()
+    }
+
     /// Looks for the answer to this request. Where answers vary, the key grows by what they vary on.
     pub fn find(&self, sought: &mut Sought, request: &Fields) -> Found {
-        sought.bytes.truncate(sought.url);
+        sought.bytes.truncate(sought.ends.situation);
         match self.store.get(sought.url()) {
             None => Found::Nothing,
-            Some(Slot::Object(object)) => Found::Object(object),
+            Some(Slot::Object(object)) if object.key.rest() == sought.situation() => Found::Object(object),
+            Some(Slot::Object(_)) => Found::OtherVariants,
             Some(Slot::Family(family)) => {
                 key::push_variant(family.number, &family.vary, request, &mut sought.bytes);
                 match self.store.get(&sought.bytes) {
@@ -162,14 +201,16 @@ impl Cache {
     fn lead(self: &Arc<Self>, fills: &mut Fills, sought: &Sought, fill: Fill) -> Lead {
         let (key, fill) = (Key::of(&sought.bytes), Arc::new(fill));
         fills.entry(key.clone()).or_default().push(fill.clone());
-        Lead { cache: self.clone(), key, url: sought.url, fill, held: 0, over: false }
+        Lead { cache: self.clone(), key, ends: sought.ends, fill, held: 0, over: false }
     }
 
-    /// Forgets the answers to this URL, and does not keep what was asked for before: it has been changed.
-    pub fn invalidate(&self, sought: &Sought) {
-        let fills = self.fills(sought.url());
-        fills.iter().filter(|(key, _)| key.bytes().starts_with(sought.url())).flat_map(|(_, fills)| fills).for_each(|fill| fill.taint());
-        self.store.remove(sought.url());
+    /// Forgets all answers to this URL, and does not keep what was asked for before: it has been changed.
+    pub fn invalidate(&self, url: &Url<'_>) {
+        for url in self.spelled(url) {
+            let fills = self.fills(&url);
+            fills.iter().filter(|(key, _)| key.bytes().starts_with(&url)).flat_map(|(_, fills)| fills).for_each(|fill| fill.taint());
+            self.store.remove(&url);
+        }
     }
 
     /// `fate`: of what is kept, by its key, and its answer where it is one. `taints`: whether what is under way may be meant too, as far
@@ -199,26 +240,44 @@ impl Cache {
         lock(&self.fills[self.hash.hash_one(url) as usize % LOCKS])
     }
 
-    /// Puts an answer in the store, in the family that it belongs to. Under the lock of its URL.
-    fn keep(&self, url: &[u8], request: &Fields, vary: &Vary, make: impl FnOnce(Key) -> Object) {
+    /// Puts an answer in the store, in the family that it belongs to, unless something is there that was asked for later. `key`: up to the
+    /// situation. Under the lock of its URL.
+    fn keep(&self, key: &[u8], ends: Ends, request: &Fields, vary: &Vary, asked: Instant, make: impl FnOnce(Key) -> Object) {
+        let (url, situation) = key.split_at(ends.url);
         let family = match self.store.get(url) {
-            Some(Slot::Family(family)) => Some(family),
-            _ if vary.is_empty() => None,
-            _ => Some(self.family(url, vary.clone())),
+            Some(Slot::Family(family)) => family,
+            // The only one under its URL, and for everybody: it lies there without a family.
+            Some(Slot::Object(there)) if vary.is_empty() && there.key.rest() == situation => {
+                return self.keep_newer(Some(there), asked, || make(Key::found_by(key, ends.url)));
+            }
+            Some(Slot::Object(there)) if there.asked > asked && there.key.rest() == situation => return,
+            None if vary.is_empty() => return self.keep_newer(None, asked, || make(Key::found_by(key, ends.url))),
+            _ => self.family(url, vary.clone()),
         };
-        let Some(mut family) = family else {
-            let object = make(Key::of(url));
-            return self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
+        let family = match family.vary.and(vary) {
+            Some(both) if both == family.vary => family,
+            Some(both) => self.family(url, both),
+            None => self.family(url, vary.clone()),
         };
-        match family.vary.and(vary) {
-            Some(both) if both != family.vary => family = self.family(url, both),
-            Some(_) => {}
-            None => family = self.family(url, vary.clone()),
-        }
-        let mut bytes = url.to_vec();
+        let mut bytes = key.to_vec();
         key::push_variant(family.number, &family.vary, request, &mut bytes);
-        let object = make(Key::of(&bytes));
-        self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
+        let there = match self.store.get(&bytes) {
+            Some(Slot::Object(there)) => Some(there),
+            _ => None,
+        };
+        self.keep_newer(there, asked, || make(Key::of(&bytes)));
+    }
+
+    fn keep_newer(&self, there: Option<Arc<Object>>, asked: Instant, make: impl FnOnce() -> Object) {
+        if there.is_none_or(|there| there.asked <= asked) {
+            let object = Arc::new(make());
+            self.store.put(object.key.clone(), Slot::Object(object));
+        }
+    }
+
+    /// Whether this very answer is what is kept.
+    fn has(&self, object: &Arc<Object>) -> bool {
+        matches!(self.store.get(object.key.looked_up()), Some(Slot::Object(there)) if Arc::ptr_eq(&there, object))
     }
 
     fn family(&self, url: &[u8], vary: Vary) -> Arc<Family> {
@@ -237,7 +296,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Lead {
     cache: Arc<Cache>,
     key: Key,
-    url: usize,
+    ends: Ends,
     pub fill: Arc<Fill>,
     /// Bytes that count as under way.
     held: u64,
@@ -280,11 +339,12 @@ impl Lead {
         if let Some(opened) = self.fill.opened().filter(|_| !self.fill.is_narrow()) {
             let cost = self.fill.began.elapsed();
             let content = Content::of(self.fill.pieces());
-            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, cost);
-            let url = &self.key.bytes()[..self.url];
-            let mut fills = self.cache.fills(url);
+            let asked = self.fill.began;
+            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, asked, cost);
+            let mut fills = self.cache.fills(self.url());
             if !self.fill.is_tainted() {
-                self.cache.keep(url, request, &opened.admitted.vary, make);
+                let key = &self.key.bytes()[..self.ends.situation];
+                self.cache.keep(key, self.ends, request, &opened.admitted.vary, asked, make);
                 self.cache.series.filled(cost);
             }
             remove(&mut fills, &self.key, &self.fill);
@@ -300,11 +360,13 @@ impl Lead {
     }
 
     /// The origin says that what is kept still holds, with this head and under these terms from now on.
-    pub fn confirm(mut self, object: Object) -> Arc<Object> {
+    pub fn confirm(mut self, known: &Arc<Object>, head: Head, terms: Terms) -> Arc<Object> {
         self.over = true;
+        let object = Object::new(known.key.clone(), head, terms, known.content.clone(), self.fill.began, known.cost);
         let object = Arc::new(object);
-        let mut fills = self.cache.fills(&self.key.bytes()[..self.url]);
-        if !self.fill.is_tainted() {
+        let mut fills = self.cache.fills(self.url());
+        // What has come meanwhile is newer than what was confirmed.
+        if !self.fill.is_tainted() && self.cache.has(known) {
             self.cache.store.touch(object.clone());
         }
         remove(&mut fills, &self.key, &self.fill);
@@ -333,13 +395,20 @@ impl Lead {
         self.cache.marks.insert(self.cache.hash.hash_one(self.key.bytes()), Instant::now() + MARKED_FOR);
     }
 
-    /// The answer that is kept under this key is out of date, and there is none to take its place.
-    pub fn forget(&self) {
-        self.cache.store.remove(self.key.bytes());
+    /// This answer is out of date, and there is none to take its place.
+    pub fn forget(&self, known: &Arc<Object>) {
+        let _fills = self.cache.fills(self.url());
+        if self.cache.has(known) {
+            self.cache.store.remove(known.key.looked_up());
+        }
+    }
+
+    fn url(&self) -> &[u8] {
+        &self.key.bytes()[..self.ends.url]
     }
 
     fn leave(&self) {
-        remove(&mut self.cache.fills(&self.key.bytes()[..self.url]), &self.key, &self.fill);
+        remove(&mut self.cache.fills(self.url()), &self.key, &self.fill);
     }
 
     fn unhold(&mut self) {

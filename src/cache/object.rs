@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
@@ -30,21 +30,23 @@ pub struct Object {
     pub content: Content,
     /// What it can be purged by.
     pub tags: Box<[Box<[u8]>]>,
+    /// When the origin was asked for it, or last whether it still holds: what it says is no older.
+    pub asked: Instant,
     /// From the request to the last byte: what it costs to have it again.
     pub cost: Duration,
     weight: u32,
     expired: AtomicBool,
-    asked: AtomicBool,
+    refreshing: AtomicBool,
 }
 
 impl Object {
-    pub fn new(key: Key, head: Head, terms: Terms, content: Content, cost: Duration) -> Object {
+    pub fn new(key: Key, head: Head, terms: Terms, content: Content, asked: Instant, cost: Duration) -> Object {
         let tags = tags(&head.fields);
         let of_tags: usize = tags.iter().map(|tag| tag.len() + 2 * size_of::<usize>()).sum();
         let of_head = head.fields.arena().len() + head.fields.len() * OVERHEAD_PER_FIELD;
         let whole = key.bytes().len() + of_head + of_tags + content.weight() + OVERHEAD_BYTES;
         let weight = u32::try_from(whole).unwrap_or(u32::MAX);
-        Object { key, head, terms, content, tags, cost, weight, expired: AtomicBool::new(false), asked: AtomicBool::new(false) }
+        Object { key, head, terms, content, tags, asked, cost, weight, expired: AtomicBool::new(false), refreshing: AtomicBool::new(false) }
     }
 
     /// Bytes of memory that it holds.
@@ -63,12 +65,12 @@ impl Object {
 
     /// `true`: nobody else is asking the origin about it, and the caller does from now on.
     pub fn ask(&self) -> bool {
-        !self.asked.load(Ordering::Relaxed) && !self.asked.swap(true, Ordering::Relaxed)
+        !self.refreshing.load(Ordering::Relaxed) && !self.refreshing.swap(true, Ordering::Relaxed)
     }
 
     /// Nobody is asking any more, and nothing has come of it.
     pub fn give_up(&self) {
-        self.asked.store(false, Ordering::Relaxed);
+        self.refreshing.store(false, Ordering::Relaxed);
     }
 }
 

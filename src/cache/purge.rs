@@ -3,7 +3,7 @@
 //! A purge walks all that is kept, a step at a time, on the thread of whoever asks for it: there is no index of tags or prefixes to
 //! be kept up with every answer, and requests pass between any two steps. What is being fetched and may be meant is not kept.
 
-use super::key::Seen;
+use super::key::{Seen, Url};
 use super::named::Cache;
 use super::object::Object;
 use super::store::Fate;
@@ -54,9 +54,23 @@ impl What {
         Some(if is_prefix { What::Prefix(target) } else { What::Url(target) })
     }
 
-    fn is_of_key(&self, key: &[u8]) -> bool {
-        let (What::Url(target) | What::Prefix(target)) = self else { return false };
-        let Some(seen) = Seen::of(key).filter(|seen| seen.secure == target.secure && seen.authority == target.authority) else {
+    /// `spelled`: where this cache keeps the URL that is meant.
+    fn is_of_key(&self, key: &[u8], spelled: &[Vec<u8>]) -> bool {
+        match self {
+            What::Url(_) => spelled.iter().any(|url| key.starts_with(url)),
+            What::Prefix(target) => target.is_before(key),
+            _ => false,
+        }
+    }
+}
+
+impl Target {
+    fn url(&self) -> Url<'_> {
+        Url { secure: self.secure, authority: &self.authority, target: &self.target }
+    }
+
+    fn is_before(&self, key: &[u8]) -> bool {
+        let Some(seen) = Seen::of(key).filter(|seen| seen.secure == self.secure && seen.authority == self.authority) else {
             return false;
         };
         let mut whole = seen.path.to_vec();
@@ -64,10 +78,7 @@ impl What {
             whole.push(b'?');
             whole.extend_from_slice(query);
         }
-        match self {
-            What::Url(_) => whole == target.target,
-            _ => whole.starts_with(&target.target),
-        }
+        whole.starts_with(&self.target)
     }
 }
 
@@ -75,19 +86,23 @@ impl Purge {
     /// Carries it out; how many entries it met.
     pub fn carry_out(&self, cache: &Cache) -> usize {
         let fate = if self.soft { Fate::Expires } else { Fate::Goes };
+        let spelled = match &self.what {
+            What::Url(target) => cache.spelled(&target.url()),
+            _ => Vec::new(),
+        };
         let met = cache.purge(
             |key, object| match &self.what {
                 What::Everything => fate,
                 What::Tag(tag) if object.is_some_and(|object| has_tag(object, tag)) => fate,
                 What::Tag(_) => Fate::Stays,
-                what if what.is_of_key(key) => fate,
+                what if what.is_of_key(key, &spelled) => fate,
                 _ => Fate::Stays,
             },
             |key, head| match &self.what {
                 What::Everything => true,
                 // Of which tags it will be, nobody knows before its head has come.
                 What::Tag(tag) => head.is_none_or(|head: &Head| super::object::tags(&head.fields).iter().any(|other| **other == **tag)),
-                what => what.is_of_key(key),
+                what => what.is_of_key(key, &spelled),
             },
         );
         cache.series.purged(met);
@@ -106,16 +121,16 @@ mod tests {
 
     use super::*;
     use crate::cache::fill::Opened;
-    use crate::cache::key::{Recipe, Url};
+    use crate::cache::key::Spelling;
     use crate::cache::policy::{Admitted, Terms, Vary};
     use crate::cache::{Found, Join, Sought};
     use crate::message::{Fields, Length, Version};
     use crate::telemetry::Registry;
 
     fn sought(authority: &str, target: &str) -> Sought {
-        let url = Url { secure: false, authority: authority.as_bytes(), forwarded_host: b"", target: target.as_bytes() };
+        let url = Url { secure: false, authority: authority.as_bytes(), target: target.as_bytes() };
         let mut sought = Sought::default();
-        sought.set(|out| Recipe::default().write("app", &url, &Fields::default(), out));
+        sought.set(|out| Spelling::default().write(&url, out), |_| {});
         sought
     }
 

@@ -124,7 +124,7 @@ impl Store for Memory {
                 (Fate::Expires, Slot::Object(object)) => object.expire(),
                 (Fate::Expires, Slot::Family(_)) => continue,
                 (Fate::Goes, slot) => {
-                    self.entries.remove_if(key.bytes(), |there| is_same(there, &slot));
+                    self.entries.remove_if(key.looked_up(), |there| is_same(there, &slot));
                 }
             }
             met += 1;
@@ -191,7 +191,7 @@ mod tests {
     fn object(key: &str, bytes: usize) -> Arc<Object> {
         let terms = Terms::fresh(Duration::from_secs(9));
         let content = Content::of(vec![bytes::Bytes::from(vec![0; bytes])]);
-        Arc::new(Object::new(Key::of(key.as_bytes()), Head::response(200, b"", Version::Http11), terms, content, Duration::ZERO))
+        Arc::new(Object::new(Key::of(key.as_bytes()), Head::response(200, b"", Version::Http11), terms, content, terms.received, Duration::ZERO))
     }
 
     fn put(store: &Memory, key: &str, bytes: usize) -> Arc<Object> {

@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use super::authority::{self, Authority};
 use super::fields::{Fields, Name, Names};
+use super::handler::Conn;
 use super::head::{Head, Version};
 
 /// Fields that mean this hop only (RFC 9110 7.6.1), those that only `Connection` could announce included. `Proxy` is no field at
@@ -72,18 +73,70 @@ impl Hop {
         Hop { fields }
     }
 
-    /// The client has proved to be this.
     /// Whether the client has shown a certificate.
     pub fn has_subject(&self) -> bool {
         self.fields.contains(Name::XClientSubject)
     }
 
+    /// The client has proved to be this.
     pub fn set_subject(&mut self, subject: &str) {
         self.fields.append_known(Name::XClientSubject, subject.as_bytes());
     }
 
     fn own(&self, name: Name) -> &[u8] {
         self.fields.get(name).expect("`new` sets it")
+    }
+}
+
+/// What a trusted proxy says of the URL that it was asked for, each thing said once and well, or not at all.
+struct Claims<'a> {
+    proto: Option<&'a [u8]>,
+    port: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(fields: &'a Fields) -> Claims<'a> {
+        let said = |name, is_valid: fn(&[u8]) -> bool| {
+            let mut values = fields.get_all(name);
+            values.next().filter(|value| is_valid(value) && values.next().is_none())
+        };
+        Claims {
+            proto: said(Name::XForwardedProto, |value| matches!(value, b"http" | b"https")),
+            port: said(Name::XForwardedPort, |value| authority::port(value).is_some()),
+            host: said(Name::XForwardedHost, |value| Authority::parse(value).is_some()),
+        }
+    }
+}
+
+/// What `to_upstream` tells a backend of the URL that the client asked for, by which its answers may differ.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    pub secure: bool,
+    pub host: &'a [u8],
+    /// The host of the request itself, where `host` is a trusted proxy's word.
+    pub instead_of: Option<&'a [u8]>,
+    pub port: &'a [u8],
+    /// It is sent a `Forwarded` that came so.
+    pub forwarded: bool,
+}
+
+impl<'a> Told<'a> {
+    /// `peer` is asked only where it matters.
+    pub fn of(head: &'a Head, conn: &'a Conn, peer: impl FnOnce() -> Peer) -> Told<'a> {
+        let (secure, host, port) = (conn.secure, head.authority(), conn.hop.own(Name::XForwardedPort));
+        let own = Told { secure, host, instead_of: None, port, forwarded: false };
+        if !head.fields.may_have(CLAIMS) || peer() == Peer::Untrusted {
+            return own;
+        }
+        let claims = Claims::of(&head.fields);
+        Told {
+            secure: claims.proto.map_or(secure, |proto| proto == b"https"),
+            host: claims.host.unwrap_or(host),
+            instead_of: claims.host.map(|_| host),
+            port: claims.port.unwrap_or(port),
+            forwarded: head.fields.contains(Name::Forwarded),
+        }
     }
 }
 
@@ -212,13 +265,8 @@ fn extend_claims(head: &mut Head, hop: &Hop) {
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(hop.own(Name::XForwardedFor));
-    let said = |name, is_valid: fn(&[u8]) -> bool| {
-        let mut values = head.fields.get_all(name);
-        values.next().filter(|value| is_valid(value) && values.next().is_none()).map(<[u8]>::to_vec)
-    };
-    let proto = said(Name::XForwardedProto, |value| matches!(value, b"http" | b"https"));
-    let port = said(Name::XForwardedPort, |value| authority::port(value).is_some());
-    let host = said(Name::XForwardedHost, |value| Authority::parse(value).is_some());
+    let claims = Claims::of(&head.fields);
+    let [proto, port, host] = [claims.proto, claims.port, claims.host].map(|claim| claim.map(<[u8]>::to_vec));
 
     head.fields.remove_all(REBUILT);
     head.fields.append_known(Name::XForwardedFor, &list);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cached::{Looked, Place};
+use super::cached::{self, Change, Looked, Place};
 use super::record::{Exchange, Ledger, RouteSeat, Story};
 use super::sticky::Session;
 use super::view::View;
@@ -100,19 +100,23 @@ impl Proxy {
             Action::Respond { status, body, content_type } => Ok(edit::own(reply::fixed(*status, body, content_type), &route.route)),
             Action::Forward { pool, timeouts } => {
                 let pool = &view.pools[*pool];
-                let mut change = None;
+                let mut around = None;
                 if let Some(seat) = &route.cache {
                     match Place::of(&route, seat, pool, timeouts, listener).look(head, &body, story)? {
                         Looked::Answer(answer) => return Ok(answer),
                         Looked::Want(place, want) => return Box::pin(fetch::answer(&place, want, head, story)).await,
-                        Looked::Around(may_change) => change = may_change,
+                        Looked::Around(why) => around = Some(why),
                     }
                 }
+                let change = Change::of(&view.caches, head, &story.conn, listener);
                 let mut asks = edit::request(head, &route.route, listener, &story.conn);
                 asks.session = Session::take(&pool.pool, head, &story.conn);
                 let mut answer = forward::run(pool, timeouts, asks, head, story, body, interim).await?;
                 if let Some(change) = change {
-                    change.answered(&mut answer);
+                    change.answered(&answer);
+                }
+                if let Some(why) = around {
+                    cached::tell_around(&mut answer, why, &route);
                 }
                 Ok(edit::response(answer, &route.route))
             }

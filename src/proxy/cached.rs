@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::record::{RouteSeat, Story};
 use super::view::PoolSeat;
 use super::{edit, fetch, reply};
-use crate::cache::key::Url;
+use crate::cache::key::{self, Url};
 use crate::cache::object::Object;
 use crate::cache::policy::condition;
 use crate::cache::policy::range::{self, Part};
@@ -21,8 +21,8 @@ use crate::cache::{Cache, Found, Sought};
 use crate::config::model::StatusField;
 use crate::failure::Failure;
 use crate::message::fields::digits;
-use crate::message::forwarding::Peer;
-use crate::message::{Answer, Authority, Body, Conn, Head, Method, Name, Names, Version, forwarding};
+use crate::message::forwarding::Told;
+use crate::message::{Answer, Body, Conn, Head, Method, Name, Names, Version, forwarding};
 use crate::table::{Caching, Listener, Timeouts};
 use crate::telemetry::{CacheLocal, CacheResult};
 
@@ -66,8 +66,8 @@ pub enum Looked<'a> {
     Answer(Answer),
     /// The origin is asked in the cache's name.
     Want(Place<'a>, Want),
-    /// Past the cache, which is told where that may have changed something.
-    Around(Option<Box<Change>>),
+    /// Past the cache, for this reason.
+    Around(&'static str),
 }
 
 /// What a request wants that the cache has not, or not so that it may be used.
@@ -97,11 +97,10 @@ impl<'a> Place<'a> {
         let alone = head.fields.may_have(FOR_THE_ORIGIN) || story.conn.hop.has_subject();
         if !matches!(method, Method::Get | Method::Head) || !body.is_empty() || alone {
             self.tell(story, CacheResult::Bypass);
-            let told = if matches!(method, Method::Get | Method::Head) { "bypass" } else { "method" };
-            return Ok(Looked::Around(Some(Box::new(Change::of(self, head, &story.conn, told)))));
+            return Ok(Looked::Around(if matches!(method, Method::Get | Method::Head) { "bypass" } else { "method" }));
         }
         let mut sought = self.seat.sought.borrow_mut();
-        self.seek(head, &story.conn, head.target(), &mut sought);
+        let told = self.seek(head, &story.conn, &mut sought);
         let (demands, now) = (Demands::of(&head.fields), story.arrived());
         let (known, why) = match self.seat.cache.find(&mut sought, &head.fields) {
             Found::Object(object) => match object.terms.judge(&demands, object.is_expired(), now) {
@@ -110,16 +109,16 @@ impl<'a> Place<'a> {
                         fetch::refresh(&self, &object, &sought, head, story);
                     }
                     self.tell(story, CacheResult::Hit);
-                    return Ok(Looked::Answer(self.serve(head, &object, now, Told::Hit)));
+                    return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
                 }
                 Use::WhileRevalidated => {
                     fetch::refresh(&self, &object, &sought, head, story);
                     self.tell(story, CacheResult::Stale);
-                    return Ok(Looked::Answer(self.serve(head, &object, now, Told::Hit)));
+                    return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
                 }
                 Use::Accepted => {
                     self.tell(story, CacheResult::Stale);
-                    return Ok(Looked::Answer(self.serve(head, &object, now, Told::Hit)));
+                    return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
                 }
                 Use::Validated => (Some(object), CacheResult::Expired),
             },
@@ -131,22 +130,22 @@ impl<'a> Place<'a> {
             return Err(Failure::NotCached);
         }
         // A part of what is not there, or a head alone, fills nothing.
-        if method == Method::Head || (known.is_none() && head.fields.contains(Name::Range)) || !speaks_for_all(head) {
+        if method == Method::Head || (known.is_none() && head.fields.contains(Name::Range)) || !speaks_for_all(head, &told) {
             self.tell(story, why);
-            return Ok(Looked::Around(Some(Box::new(Change::of(self, head, &story.conn, told_of(why))))));
+            return Ok(Looked::Around(told_of(why)));
         }
         Ok(Looked::Want(self, Want { sought: sought.to_owned(), known, demands, why }))
     }
 
-    /// The key under which the answer to this target is kept.
-    fn seek(&self, head: &Head, conn: &Conn, target: &[u8], sought: &mut Sought) {
-        let mut url = Url { secure: conn.secure, authority: head.authority(), forwarded_host: b"", target };
-        const CLAIMS: Names = Names::of(&[Name::XForwardedProto, Name::XForwardedHost]);
-        if head.fields.may_have(CLAIMS) && edit::peer(conn.peer.ip(), self.listener) == Peer::Trusted {
-            // The origin will believe it as we do, and may well answer differently.
-            (url.secure, url.forwarded_host) = claims(head, conn.secure);
-        }
-        sought.set(|out| self.caching.recipe.write(&self.caching.partition, &url, &head.fields, out));
+    /// The key under which the answer to this request is kept, and what the origin is told that is in it.
+    pub fn seek<'h>(&self, head: &'h Head, conn: &'h Conn, sought: &mut Sought) -> Told<'h> {
+        let told = told(head, conn, self.listener);
+        let recipe = &self.caching.recipe;
+        sought.set(
+            |out| recipe.spelling.write(&Url { secure: told.secure, authority: told.host, target: head.target() }, out),
+            |out| recipe.write_situation(&self.caching.partition, &told, &head.fields, out),
+        );
+        told
     }
 
     /// Counts what the cache had.
@@ -163,7 +162,7 @@ impl<'a> Place<'a> {
     }
 
     /// What is kept, as this request wants it: the whole, a part, or the word that the client has it already.
-    pub fn serve(&self, request: &Head, object: &Object, now: Instant, told: Told) -> Answer {
+    pub fn serve(&self, request: &Head, object: &Object, now: Instant, say: Say) -> Answer {
         let mut head = object.head.copy();
         let mut body = None;
         if condition::is_not_modified(&request.fields, &object.head) {
@@ -175,12 +174,12 @@ impl<'a> Place<'a> {
         }
         let age = object.terms.age(now).as_secs();
         head.fields.append_known(Name::Age, digits(age, &mut [0; 20]));
-        self.sign(&mut head, told, Some((object, now)));
+        self.sign(&mut head, say, Some((object, now)));
         edit::own(Answer::Reply { head, body: body.unwrap_or_else(|| object.content.body(None)) }, &self.route.route)
     }
 
     /// `Cache-Status` (RFC 9211). `kept`: what is kept, and when that is.
-    pub fn sign(&self, head: &mut Head, told: Told, kept: Option<(&Object, Instant)>) {
+    pub fn sign(&self, head: &mut Head, say: Say, kept: Option<(&Object, Instant)>) {
         if self.caching.status_field == StatusField::Off {
             return;
         }
@@ -192,9 +191,9 @@ impl<'a> Place<'a> {
             text.extend_from_slice(word.as_bytes());
             text.extend_from_slice(value.as_bytes());
         };
-        match told {
-            Told::Hit => word("hit", ""),
-            Told::Forwarded { why, status, stored, collapsed, detail } => {
+        match say {
+            Say::Hit => word("hit", ""),
+            Say::Forwarded { why, status, stored, collapsed, detail } => {
                 word("fwd=", why);
                 if let Some(status) = status {
                     word("fwd-status=", std::str::from_utf8(digits(u64::from(status), &mut [0; 20])).unwrap_or_default());
@@ -216,7 +215,7 @@ impl<'a> Place<'a> {
             text.extend_from_slice(digits(age.abs_diff(lifetime), &mut [0; 20]));
             if self.caching.status_field == StatusField::Key {
                 text.extend_from_slice(b"; key=\"");
-                crate::cache::key::show(object.key.bytes(), text);
+                key::show(object.key.bytes(), text);
                 text.push(b'"');
             }
         }
@@ -226,7 +225,7 @@ impl<'a> Place<'a> {
 
 /// What `Cache-Status` says.
 #[derive(Debug, Clone, Copy)]
-pub enum Told {
+pub enum Say {
     Hit,
     Forwarded { why: &'static str, status: Option<u16>, stored: bool, collapsed: bool, detail: Option<&'static str> },
 }
@@ -278,27 +277,21 @@ fn part(request: &Head, object: &Object, head: &mut Head) -> Option<Body> {
 
 /// Whether the origin sees what the key and the variant are made of. Else its answer may be about something that others who share them did
 /// not ask for: a redirect to the one spelling of a host, or the answer to a request without a field that `Connection` took away.
-pub fn speaks_for_all(head: &Head) -> bool {
-    let authority = head.authority();
-    let host = authority.rsplit(|byte| *byte == b':').next_back().unwrap_or(authority);
-    let is_plain = !authority.iter().any(u8::is_ascii_uppercase)
-        && !host.ends_with(b".")
-        && ![&b":80"[..], b":443", b"."].iter().any(|end| authority.ends_with(end));
-    is_plain && !forwarding::withholds_fields(head)
+pub fn speaks_for_all(head: &Head, told: &Told<'_>) -> bool {
+    is_plain(head.authority()) && is_plain(told.host) && !forwarding::withholds_fields(head)
 }
 
-/// What a trusted proxy says of scheme and host: said once and well, or the origin does not hear of it either.
-fn claims(head: &Head, secure: bool) -> (bool, &[u8]) {
-    let once = |name| {
-        let mut values = head.fields.get_all(name);
-        values.next().filter(|_| values.next().is_none())
-    };
-    let secure = match once(Name::XForwardedProto) {
-        Some(b"https") => true,
-        Some(b"http") => false,
-        _ => secure,
-    };
-    (secure, once(Name::XForwardedHost).filter(|host| Authority::parse(host).is_some()).unwrap_or_default())
+/// In the one spelling of an authority that keys have.
+fn is_plain(authority: &[u8]) -> bool {
+    let host = authority.rsplit(|byte| *byte == b':').next_back().unwrap_or(authority);
+    !authority.iter().any(u8::is_ascii_uppercase)
+        && !host.ends_with(b".")
+        && ![&b":80"[..], b":443", b"."].iter().any(|end| authority.ends_with(end))
+}
+
+/// What the origin is told of the URL, by this client or by a proxy that we trust.
+pub fn told<'a>(head: &'a Head, conn: &'a Conn, listener: &Listener) -> Told<'a> {
+    Told::of(head, conn, || edit::peer(conn.peer.ip(), listener))
 }
 
 /// Another status for an answer that is kept.
@@ -307,73 +300,69 @@ pub fn restate(head: &mut Head, status: u16) {
     head.begin_response(status, reason, Version::Http11);
 }
 
-/// A request that goes around the cache, and what it may have changed at the origin (RFC 9111 4.4).
-pub struct Change {
-    seat: Rc<CacheSeat>,
-    route: Rc<RouteSeat>,
-    told: &'static str,
-    /// Keys of the request's own URL, and what it takes to make those of others; `None`: it changes nothing.
-    base: Option<Base>,
+/// `Cache-Status` of an answer that has come around the cache.
+pub fn tell_around(answer: &mut Answer, why: &str, route: &RouteSeat) {
+    let Answer::Reply { head, .. } = answer else { return };
+    if route.route.cache.as_ref().is_some_and(|caching| caching.status_field != StatusField::Off) {
+        head.fields.append_known(Name::CacheStatus, &[b"tidegate; fwd=", why.as_bytes()].concat());
+    }
 }
 
-struct Base {
-    sought: Sought,
-    head: Head,
-    caching: Arc<Caching>,
+/// A request that may have changed something at the origin, and with it what is kept: in any cache, whatever its own route says of them
+/// (RFC 9111 4.4).
+pub struct Change {
+    caches: Vec<Rc<CacheSeat>>,
     secure: bool,
-    trusted: bool,
+    authority: Vec<u8>,
+    target: Vec<u8>,
 }
 
 impl Change {
-    fn of(place: Place<'_>, head: &Head, conn: &Conn, told: &'static str) -> Change {
-        let base = || {
-            let mut sought = Sought::default();
-            place.seek(head, conn, head.target(), &mut sought);
-            let trusted = edit::peer(conn.peer.ip(), place.listener) == Peer::Trusted;
-            Base { sought, head: head.copy(), caching: place.caching.clone(), secure: conn.secure, trusted }
-        };
-        Change { seat: place.seat.clone(), route: place.route.clone(), told, base: (!head.method().is_safe()).then(base) }
+    /// `None`: it changes nothing.
+    pub fn of(caches: &[Rc<CacheSeat>], head: &Head, conn: &Conn, listener: &Listener) -> Option<Box<Change>> {
+        if caches.is_empty() || head.method().is_safe() {
+            return None;
+        }
+        let told = told(head, conn, listener);
+        let (authority, target) = (told.host.to_vec(), head.target().to_vec());
+        Some(Box::new(Change { caches: caches.to_vec(), secure: told.secure, authority, target }))
     }
 
-    pub fn answered(&self, answer: &mut Answer) {
+    pub fn answered(&self, answer: &Answer) {
         let Answer::Reply { head, .. } = answer else { return };
-        if let Some(base) = self.base.as_ref().filter(|_| (200..400).contains(&head.status())) {
-            self.seat.cache.invalidate(&base.sought);
-            for name in [Name::Location, Name::ContentLocation] {
-                if let Some(target) = head.fields.get(name).and_then(|reference| base.resolve(reference)) {
-                    self.seat.cache.invalidate(&base.key(&target));
-                }
+        if !(200..400).contains(&head.status()) {
+            return;
+        }
+        self.invalidate(&self.target);
+        for name in [Name::Location, Name::ContentLocation] {
+            if let Some(target) = head.fields.get(name).and_then(|reference| self.resolve(reference)) {
+                self.invalidate(&target);
             }
         }
-        if self.route.route.cache.as_ref().is_some_and(|caching| caching.status_field != StatusField::Off) {
-            head.fields.append_known(Name::CacheStatus, &[b"tidegate; fwd=", self.told.as_bytes()].concat());
-        }
     }
-}
 
-impl Base {
-    fn key(&self, target: &[u8]) -> Sought {
-        let (secure, forwarded_host) = if self.trusted { claims(&self.head, self.secure) } else { (self.secure, &b""[..]) };
-        let url = Url { secure, authority: self.head.authority(), forwarded_host, target };
-        let mut sought = Sought::default();
-        sought.set(|out| self.caching.recipe.write(&self.caching.partition, &url, &self.head.fields, out));
-        sought
+    fn invalidate(&self, target: &[u8]) {
+        let url = Url { secure: self.secure, authority: &self.authority, target };
+        self.caches.iter().for_each(|seat| seat.cache.invalidate(&url));
     }
 
     /// The target that a reference leads to; `None`: to another origin, or nowhere that a request could have asked for.
     fn resolve(&self, reference: &[u8]) -> Option<Vec<u8>> {
         let reference = reference.split(|byte| *byte == b'#').next().unwrap_or_default();
         let rest = match reference.iter().position(|byte| *byte == b':').filter(|at| reference[*at..].starts_with(b"://")) {
-            Some(at) => Some(&reference[at + 3..]),
+            Some(at) => {
+                let scheme: &[u8] = if self.secure { b"https" } else { b"http" };
+                reference[..at].eq_ignore_ascii_case(scheme).then(|| Some(&reference[at + 3..]))?
+            }
             None => reference.strip_prefix(b"//"),
         };
         if let Some(rest) = rest {
             let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
             let (authority, target) = rest.split_at(end);
-            let same = authority.eq_ignore_ascii_case(self.head.authority());
-            return same.then(|| if target.starts_with(b"/") { target.to_vec() } else { [b"/", target].concat() });
+            let is_same = key::authority(authority, self.secure) == key::authority(&self.authority, self.secure);
+            return is_same.then(|| if target.starts_with(b"/") { target.to_vec() } else { [b"/", target].concat() });
         }
-        let path = self.head.path();
+        let path = self.target.split(|byte| *byte == b'?').next().unwrap_or_default();
         match reference.first() {
             None => None,
             Some(b'/') => Some(reference.to_vec()),

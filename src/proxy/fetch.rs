@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cached::{CacheSeat, Place, Told, Want, restate, speaks_for_all, told_of};
+use super::cached::{CacheSeat, Place, Say, Want, restate, speaks_for_all, told, told_of};
 use super::edit::{self, Asks};
 use super::forward;
 use super::record::{Exchange, Ledger, RouteSeat, Story};
@@ -64,7 +64,8 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
 /// Fetches an answer anew that goes on being used meanwhile; does nothing where somebody does so already.
 pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &Head, story: &Story) {
     // For all, on the word of one: it must not be the word of one who asks for himself.
-    let alone = head.fields.contains(Name::Authorization) || Demands::of(&head.fields).no_store || !speaks_for_all(head);
+    let is_odd = || !speaks_for_all(head, &told(head, &story.conn, place.listener));
+    let alone = head.fields.contains(Name::Authorization) || Demands::of(&head.fields).no_store || is_odd();
     if alone || !object.ask() {
         return;
     }
@@ -94,7 +95,7 @@ fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: 
             if variant != opened.variant || terms.judge(&want.demands, false, now) != Use::Fresh {
                 return None;
             }
-            let told = Told::Forwarded { why: told_of(want.why), status: None, stored: true, collapsed: true, detail: None };
+            let told = Say::Forwarded { why: told_of(want.why), status: None, stored: true, collapsed: true, detail: None };
             place.pass_on(request, &opened, fill.reader()?, told)
         }
         Seen::Settled(Settled::Kept(object)) => {
@@ -102,7 +103,7 @@ fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: 
             if !good && !object.terms.serves_on_error(&want.demands, now) {
                 return None;
             }
-            let told = Told::Forwarded { why: told_of(want.why), status: None, stored: false, collapsed: true, detail: None };
+            let told = Say::Forwarded { why: told_of(want.why), status: None, stored: false, collapsed: true, detail: None };
             place.serve(request, &object, now, told)
         }
         Seen::Settled(Settled::Released) => return None,
@@ -129,7 +130,7 @@ async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mu
     if let Some(way) = report.way.borrow_mut().as_mut() {
         story.adopt(way.parts().1);
     }
-    let told = |status, stored, detail| Told::Forwarded { why: told_of(want.why), status, stored, collapsed: false, detail };
+    let told = |status, stored, detail| Say::Forwarded { why: told_of(want.why), status, stored, collapsed: false, detail };
     match news {
         News::Failed(failure) => {
             place.tell(story, want.why);
@@ -142,7 +143,7 @@ async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mu
         News::Kept(object, result) => {
             place.tell(story, result);
             let told = match result {
-                CacheResult::Stale => Told::Hit,
+                CacheResult::Stale => Say::Hit,
                 _ => told(Some(304), true, None),
             };
             Ok(place.serve(head, &object, Instant::now(), told))
@@ -158,7 +159,7 @@ async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mu
 
 impl Place<'_> {
     /// An answer that is on its way into the cache.
-    fn pass_on(&self, request: &Head, opened: &Opened, body: Body, told: Told) -> Answer {
+    fn pass_on(&self, request: &Head, opened: &Opened, body: Body, say: Say) -> Answer {
         let mut head = opened.head.copy();
         let mut body = body;
         if condition::is_not_modified(&request.fields, &opened.head) {
@@ -170,7 +171,7 @@ impl Place<'_> {
         if age > 0 {
             head.fields.append_known(Name::Age, digits(age, &mut [0; 20]));
         }
-        self.sign(&mut head, told, None);
+        self.sign(&mut head, say, None);
         edit::own(Answer::Reply { head, body }, &self.route.route)
     }
 }
@@ -337,16 +338,16 @@ impl Errand {
             // Where it is to vary by other fields than before, it lies where others would find it.
             Ok(admitted) if Some(&admitted.vary) == Vary::of(&known.head.fields).as_ref() => {
                 admitted.withheld.iter().for_each(|name| head.fields.remove_named(name));
-                let (content, cost) = (known.content.clone(), known.cost);
-                led.confirm(Object::new(known.key.clone(), head.compact(), admitted.terms, content, cost))
+                led.confirm(known, head.compact(), admitted.terms)
             }
             _ => {
                 // Good for this once, and no more; for others it is as good as it was, where only this client's words are the reason.
                 if !self.is_alone() {
-                    led.forget();
+                    led.forget(known);
                     led.release();
                 }
-                Arc::new(Object::new(known.key.clone(), head.compact(), known.terms, known.content.clone(), known.cost))
+                let (key, content) = (known.key.clone(), known.content.clone());
+                Arc::new(Object::new(key, head.compact(), known.terms, content, known.asked, known.cost))
             }
         }
     }
@@ -371,8 +372,8 @@ impl Errand {
             Err(refusal) => {
                 // By its own words it may say nothing about what others would get.
                 if !self.is_alone() {
-                    if self.known.is_some() && head.status() < 500 {
-                        led.forget();
+                    if let Some(known) = self.known.as_ref().filter(|_| head.status() < 500) {
+                        led.forget(known);
                     }
                     led.release();
                 }

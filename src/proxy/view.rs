@@ -25,7 +25,8 @@ pub struct View {
     pub table: Arc<Table>,
     pub routes: Vec<Rc<RouteSeat>>,
     pub pools: Vec<Rc<PoolSeat>>,
-    caches: Vec<Rc<CacheSeat>>,
+    /// Each that a route uses, once.
+    pub caches: Vec<Rc<CacheSeat>>,
     /// For requests that fell under no route.
     pub none: Rc<RouteSeat>,
     /// By position in the registry of addresses; a listener that is gone still greets whom it had left waiting.

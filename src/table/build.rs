@@ -23,7 +23,7 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
     state.caches(&config.caches);
     let pools: Vec<Arc<Pool>> = config.pools.iter().map(|pool| Arc::new(build_pool(pool, state, before))).collect();
     let position: HashMap<&str, usize> = config.pools.iter().enumerate().map(|(at, pool)| (pool.name.as_str(), at)).collect();
-    let routes = config
+    let routes: Vec<Arc<Route>> = config
         .routes
         .iter()
         .map(|route| {
@@ -39,6 +39,7 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
             })
         })
         .collect();
+    spell(&routes, state);
     let mut listeners = Vec::new();
     for listener in &config.listeners {
         let built = Arc::new(build_listener(listener, config, state, before));
@@ -52,6 +53,14 @@ pub fn build(config: &Config, state: &State, before: Option<&Table>) -> Table {
     }
     state.forget_the_gone();
     Table { generation: before.map_or(1, |table| table.generation + 1), listeners, routes, pools }
+}
+
+/// Tells each cache in which spellings its routes look for a URL.
+fn spell(routes: &[Arc<Route>], state: &State) {
+    for cache in state.each_cache() {
+        let of_cache = routes.iter().filter_map(|route| route.cache.as_ref()).filter(|caching| Arc::ptr_eq(&caching.cache, &cache));
+        cache.spell(of_cache.map(|caching| caching.recipe.spelling.clone()));
+    }
 }
 
 fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool {

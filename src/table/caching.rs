@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::State;
 use crate::cache::Cache;
-use crate::cache::key::{Ignored, Part, Recipe};
+use crate::cache::key::{Ignored, Part, Recipe, Spelling};
 use crate::cache::policy::{Rules, TtlByStatus};
 use crate::config::model::{Action, Route, RouteCache, StatusField, Statuses, VaryBy};
 
@@ -41,8 +41,8 @@ impl Caching {
             VaryBy::Header(name) => Part::Header(name.clone()),
             VaryBy::Cookie(name) => Part::Cookie(name.clone()),
         };
-        let recipe =
-            Recipe { ignored: ignored(&spec.ignore_query), sort_query: spec.sort_query, vary_by: spec.vary_by.iter().map(part).collect() };
+        let spelling = Spelling { ignored: ignored(&spec.ignore_query), sort_query: spec.sort_query };
+        let recipe = Recipe { spelling, vary_by: spec.vary_by.iter().map(part).collect() };
         let cache = state.cache(&spec.uses)?;
         let (refresh_ahead, lock_age, status_field) = (spec.refresh_ahead, spec.lock_age, spec.status_header);
         let partition = partition(route);

@@ -7,9 +7,18 @@ fn cache(memory: u64, object: u64) -> Arc<Cache> {
     Arc::new(Cache::new("main", memory, object, Registry::new().cache("main")))
 }
 
-fn sought(url: &str) -> Sought {
+fn url(target: &str) -> Url<'_> {
+    Url { secure: false, authority: b"a", target: target.as_bytes() }
+}
+
+fn sought(target: &str) -> Sought {
+    asked_for(target, "")
+}
+
+/// In a situation of its own.
+fn asked_for(target: &str, situation: &str) -> Sought {
     let mut sought = Sought::default();
-    sought.set(|out| out.extend_from_slice(url.as_bytes()));
+    sought.set(|out| Spelling::default().write(&url(target), out), |out| out.extend_from_slice(situation.as_bytes()));
     sought
 }
 
@@ -87,7 +96,7 @@ fn answers_that_vary_are_a_family_that_grows_by_names_and_goes_at_once() {
     fill(&cache, "/", &["X-Team"], &english);
     assert!(has(&cache, "/", &english));
     assert!(!has(&cache, "/", &Fields::of(&[("Accept-Language", "en"), ("X-Team", "a")])));
-    cache.invalidate(&sought("/"));
+    cache.invalidate(&url("/"));
     assert!(!has(&cache, "/", &german) && !has(&cache, "/", &english));
 }
 
@@ -95,7 +104,7 @@ fn answers_that_vary_are_a_family_that_grows_by_names_and_goes_at_once() {
 fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
     let cache = cache(1 << 20, 1 << 16);
     let changes: [fn(&Cache); 2] = [
-        |cache| cache.invalidate(&sought("/")),
+        |cache| cache.invalidate(&url("/")),
         |cache| {
             cache.purge(|_, _| Fate::Goes, |_, _| true);
         },
@@ -128,4 +137,80 @@ fn what_is_too_much_is_not_kept_and_frees_its_room() {
     led.finish(&Fields::of(&[]));
     assert!(!has(&cache, "/", &Fields::of(&[])));
     assert_eq!(cache.filling.load(Ordering::Relaxed), 0);
+}
+
+/// Fetches an answer in this situation.
+fn fill_in(cache: &Arc<Cache>, situation: &str, vary: &[&str]) {
+    let mut sought = asked_for("/", situation);
+    cache.find(&mut sought, &Fields::of(&[]));
+    let led = lead(cache, &sought);
+    led.open(opened(vary));
+    led.finish(&Fields::of(&[]));
+}
+
+#[test]
+fn what_is_kept_in_one_situation_is_not_found_in_another_and_goes_with_it() {
+    let cache = cache(1 << 20, 1 << 16);
+    let there = |situation: &str| matches!(cache.find(&mut asked_for("/", situation), &Fields::of(&[])), Found::Object(_));
+    fill_in(&cache, "one", &[]);
+    assert_eq!([there("one"), there("two"), there("")], [true, false, false]);
+    assert!(matches!(cache.find(&mut asked_for("/", "two"), &Fields::of(&[])), Found::OtherVariants));
+    // From the second on they lie beside each other.
+    ["two", "one", ""].iter().for_each(|situation| fill_in(&cache, situation, &[]));
+    assert_eq!([there("one"), there("two"), there(""), there("on")], [true, true, true, false]);
+    fill_in(&cache, "two", &["X-Team"]);
+    cache.invalidate(&url("/"));
+    assert_eq!([there("one"), there("two"), there("")], [false; 3]);
+}
+
+#[test]
+fn a_change_is_one_in_all_spellings() {
+    let cache = cache(1 << 20, 1 << 16);
+    let sorted = Spelling { sort_query: true, ..Spelling::default() };
+    cache.spell([Spelling::default(), sorted.clone(), Spelling::default()].into_iter());
+    assert_eq!(cache.spelled(&url("/?b&a")).len(), 2);
+    let mut sought = Sought::default();
+    sought.set(|out| sorted.write(&url("/?a&b"), out), |_| {});
+    let led = lead(&cache, &sought);
+    led.open(opened(&[]));
+    led.finish(&Fields::of(&[]));
+    assert!(matches!(cache.find(&mut sought, &Fields::of(&[])), Found::Object(_)));
+    cache.invalidate(&url("/?b&a"));
+    assert!(matches!(cache.find(&mut sought, &Fields::of(&[])), Found::Nothing));
+}
+
+#[test]
+fn what_was_asked_for_earlier_takes_no_place_of_what_is_newer() {
+    let is = |cache: &Cache, text: &str| match cache.find(&mut sought("/"), &Fields::of(&[])) {
+        Found::Object(object) => object.head.fields.find("x-a").next() == Some(text.as_bytes()),
+        _ => false,
+    };
+    let answer = |text: &str, vary: &[&str]| {
+        let mut opened = opened(vary);
+        opened.head.fields.append(b"X-A", text.as_bytes());
+        opened
+    };
+    for vary in [&[][..], &["X-Team"]] {
+        let cache = cache(1 << 20, 1 << 16);
+        let slow = lead(&cache, &sought("/"));
+        let later = slow.fill.began + Duration::from_millis(1);
+        let Join::Lead(quick) = cache.succeed(&sought("/"), &slow.fill, later) else { panic!("nobody else was quicker") };
+        quick.open(answer("new", vary));
+        quick.finish(&Fields::of(&[]));
+        slow.open(answer("old", vary));
+        slow.finish(&Fields::of(&[]));
+        assert!(is(&cache, "new"));
+    }
+    // Nor does the word that the old one still holds, or that it does not.
+    let cache = cache(1 << 20, 1 << 16);
+    fill(&cache, "/", &[], &Fields::of(&[]));
+    let Found::Object(known) = cache.find(&mut sought("/"), &Fields::of(&[])) else { panic!("it is kept") };
+    let (confirming, forgetting) = (cache.lead_alone(&sought("/"), Instant::now()), cache.lead_alone(&sought("/"), Instant::now()));
+    let led = cache.lead_alone(&sought("/"), Instant::now());
+    led.open(answer("new", &[]));
+    led.finish(&Fields::of(&[]));
+    confirming.confirm(&known, known.head.compact(), known.terms);
+    assert!(is(&cache, "new"));
+    forgetting.forget(&known);
+    assert!(is(&cache, "new"));
 }
