@@ -13,6 +13,7 @@ mod architecture;
 mod balancing;
 mod broken;
 mod cache;
+mod certificates;
 mod commands;
 mod conformance;
 mod crowds;

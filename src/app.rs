@@ -4,10 +4,11 @@
 //! decides what happens next: a signal, a changed file, a command from the admin API.
 
 mod account;
+mod certificates;
 mod verbs;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::admin::{
 };
 use crate::backend::Backend;
 use crate::config::model::{self, Listener};
-use crate::config::watch::Watch;
+use crate::config::watch::{Contents, Subject, Watch};
 use crate::config::{self, Config, Report};
 use crate::discovery::{self, Change, Discovery, News};
 use crate::lifecycle::limits;
@@ -35,6 +36,7 @@ use crate::telemetry::log::{self, ProcessLog};
 use crate::telemetry::{AccessLog, NameSample};
 use crate::upstream::health::{Checked, Probes};
 use crate::worker::{Listening, Owner, Quota, Setup, Workers};
+use certificates::{Certificates, Verdict};
 
 /// Commands that may wait; whoever asks waits for the answer, so more are never useful.
 const COMMANDS: usize = 16;
@@ -103,13 +105,17 @@ pub fn run(options: Options) -> Result<(), Error> {
     runtime.block_on(async {
         let signals = Signals::install().map_err(Error::system("signals can not be caught"))?;
         let watch = match &file {
-            Some(path) => Some(Watch::start(path, text).map_err(Error::system(format!("{name} can not be watched")))?),
+            Some(path) => Some(watch_configuration(path, text).map_err(Error::system(format!("{name} can not be watched")))?),
             None => None,
         };
         let app = App::start(config, name, file, log).await?;
         (options.ready)();
         app.run(signals, watch).await
     })
+}
+
+fn watch_configuration(path: &Path, known: String) -> std::io::Result<Watch<Contents>> {
+    Watch::start("config-watch", vec![Subject::configuration(path, known)?])
 }
 
 struct App {
@@ -125,6 +131,7 @@ struct App {
     state: Arc<State>,
     current: Arc<Current>,
     discovery: Discovery,
+    certificates: Certificates,
     workers: Workers,
     probes: Probes,
     /// What is bound, by its number in `state`.
@@ -173,12 +180,14 @@ impl App {
         let current = Arc::new(Current::new(table::build(&config, &state, None)));
         let setup = Setup { current: current.clone(), state: state.clone(), access: access.clone() };
         let workers = Workers::start(config.server.workers, &setup).map_err(Error::system("the workers can not start"))?;
+        let mut certificates = Certificates::new(&name);
+        certificates.follow(&config);
         let generation = 1;
         state.registry.loaded(generation);
         let (sender, commands) = mpsc::channel(COMMANDS);
         let readiness = Readiness::default();
         let admin = admin.map(|admin| {
-            let (in_force, known) = (current.clone(), state.clone());
+            let (in_force, known, files) = (current.clone(), state.clone(), certificates.known());
             let sources = Sources {
                 registry: state.registry.clone(),
                 hosts,
@@ -186,6 +195,7 @@ impl App {
                 commands: sender,
                 pools: Arc::new(move || account::samples(&in_force.load())),
                 names: Arc::new(move || names(&known)),
+                certificates: Arc::new(move || files.samples()),
             };
             info!(address = %admin.address(), "admin listens");
             #[expect(clippy::disallowed_methods, reason = "this is not the data path, and the handle is kept and aborted at the end")]
@@ -201,6 +211,7 @@ impl App {
             state,
             current,
             discovery,
+            certificates,
             workers,
             probes: Probes::default(),
             listening: HashMap::new(),
@@ -219,7 +230,7 @@ impl App {
     }
 
     /// Until a drain is over, or cut short.
-    async fn run(mut self, mut signals: Signals, mut watch: Option<Watch>) -> Result<(), Error> {
+    async fn run(mut self, mut signals: Signals, mut watch: Option<Watch<Contents>>) -> Result<(), Error> {
         let mut upkeep = tokio::time::interval(Duration::from_secs(1));
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut phase = Phase::Serving;
@@ -242,6 +253,7 @@ impl App {
                 },
                 contents = changed(&mut watch) => drop(self.apply(contents).await),
                 news = self.discovery.next() => self.hear(&news),
+                () = self.certificates.changed() => self.renew_certificates(),
                 Some(command) = self.commands.recv() => self.obey(command).await,
                 _ = upkeep.tick() => {
                     self.state.registry.upkeep();
@@ -361,7 +373,7 @@ impl App {
         if self.readiness.stage() == Stage::Draining {
             return ReloadReport { ok: false, report: "draining: the configuration does not change any more".to_owned() };
         }
-        let result = contents.and_then(|text| config::parse(&text, &self.name)).map_err(|report| {
+        let result = contents.and_then(|text| config::parse_over(&text, &self.name, &self.config)).map_err(|report| {
             report.lines().for_each(|line| error!("{line}"));
             report.to_string()
         });
@@ -396,6 +408,7 @@ impl App {
 
     /// What can fail comes first, so that a refusal leaves nothing half done.
     async fn replace(&mut self, mut config: Config) -> Result<String, Error> {
+        self.certificates.hold(&mut config, Timestamp::now());
         let changes = config::diff(&self.config, &config);
         let bound = bind_new(&config, &self.state, &self.listening)?;
         if config.log != self.config.log {
@@ -415,6 +428,7 @@ impl App {
         let undone = verbs::end_touched(&self.config, &config, &self.state);
         self.state.follow(discovery::keys(&config));
         self.config = config;
+        self.certificates.follow(&self.config);
         self.renew_table();
         self.close_removed();
         self.listen(bound);
@@ -429,6 +443,24 @@ impl App {
         }
         // What is said to be so is so: nobody who reads it can meet the old addresses any more.
         tell(news, &change, &self.state);
+    }
+
+    /// What the files of certificates have now is put in force, where it can be used.
+    fn renew_certificates(&mut self) {
+        let now = Timestamp::now();
+        let verdicts = self.certificates.judge(now);
+        let mut replaced = false;
+        for (credential, verdict) in &verdicts {
+            if let Verdict::Replace(found) = verdict {
+                config::certificates::put(&mut self.config, credential, found);
+                replaced = true;
+            }
+        }
+        if replaced {
+            self.renew_table();
+        }
+        // What is said to be so is so, as with names.
+        self.certificates.learn(verdicts, now);
     }
 
     /// From the configuration in force and what is known now.
@@ -516,6 +548,7 @@ impl App {
                 .map(|listener| ListenerStatus { name: listener.name.clone(), addresses: listener.addresses.clone() })
                 .collect(),
             pools: (table.pools.iter().zip(&self.config.pools)).map(|(pool, spec)| pool_status(pool, spec, &self.state)).collect(),
+            certificates: self.certificates.known().status(),
             access_log_dropped: self.access.dropped(),
             access_log_lost: self.access.lost(),
         }
@@ -675,12 +708,13 @@ async fn serve_admin(admin: Admin, sources: Sources) {
 }
 
 /// What the file says now, each time it changes; without a file, never.
-async fn changed(watch: &mut Option<Watch>) -> Result<String, Report> {
-    match watch {
-        Some(watch) => match watch.changed().await {
-            Some(contents) => contents,
-            None => std::future::pending().await,
-        },
+async fn changed(watch: &mut Option<Watch<Contents>>) -> Contents {
+    let told = match watch {
+        Some(watch) => watch.changed().await,
+        None => None,
+    };
+    match told.and_then(|mut told| told.pop()) {
+        Some(contents) => contents,
         None => std::future::pending().await,
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
@@ -41,10 +42,20 @@ impl Authority {
     }
 
     pub fn sign_as(&self, names: &[&str], common_name: &str) -> Signed {
+        self.sign_with(names, common_name, |_| {})
+    }
+
+    /// Good until then.
+    pub fn sign_until(&self, names: &[&str], when: SystemTime) -> Signed {
+        self.sign_with(names, "", |params| params.not_after = when.into())
+    }
+
+    fn sign_with(&self, names: &[&str], common_name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Signed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        edit(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }

@@ -34,7 +34,7 @@ Tidegate admin
 GET  /metrics     metrics in the Prometheus text format
 GET  /ready       200 while this process wants traffic, else 503
 GET  /live        200 while it runs
-GET  /api/status  workers, listeners, pools, backends (JSON)
+GET  /api/status  workers, listeners, pools, backends, certificates (JSON)
 GET  /api/config  the file and the generation in force (JSON)
 POST /api/reload  read the file again; send the header X-Tidegate: 1
 POST /api/drain   pool, backend, deadline (JSON): no new requests; sticky sessions until the deadline, if there is one
@@ -64,7 +64,7 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
     match (method.as_str(), path) {
         ("GET", "/") => text(StatusCode::OK, INDEX),
         ("GET", "/metrics") => {
-            let page = sources.registry.render(&(sources.pools)(), &(sources.names)());
+            let page = sources.registry.render(&(sources.pools)(), &(sources.names)(), &(sources.certificates)());
             respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
         }
         ("GET", "/live") => text(StatusCode::OK, "live\n"),

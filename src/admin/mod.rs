@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::telemetry::{NameSample, PoolSample, Registry};
+use crate::telemetry::{CertificateSample, NameSample, PoolSample, Registry};
 
 mod answer;
 mod purge;
@@ -28,8 +28,8 @@ mod verb;
 pub use purge::PurgeOrder;
 pub use readiness::{Readiness, Stage};
 pub use status::{
-    BackendStatus, CheckStatus, Command, EjectionStatus, LastReload, ListenerStatus, NameStatus, PoolStatus, ReloadReport, Status,
-    WorkerStatus,
+    BackendStatus, CertificateStatus, CheckStatus, Command, EjectionStatus, LastReload, ListenerStatus, NameStatus, PoolStatus,
+    ReloadReport, Status, WorkerStatus,
 };
 pub use verb::{Order, Verb, VerbReport};
 
@@ -54,6 +54,8 @@ pub struct Sources {
     pub pools: Arc<dyn Fn() -> Vec<PoolSample> + Send + Sync>,
     /// The names that stand for backends, as they are known; called at each scrape.
     pub names: Arc<dyn Fn() -> Vec<NameSample> + Send + Sync>,
+    /// The certificates in force; called at each scrape.
+    pub certificates: Arc<dyn Fn() -> Vec<CertificateSample> + Send + Sync>,
 }
 
 /// The address can not be listened on: taken, not ours, or not allowed.

@@ -44,6 +44,9 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     pub listeners: Vec<ListenerStatus>,
     pub pools: Vec<PoolStatus>,
+    /// Absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
     /// Access log lines dropped because the writer was behind.
     pub access_log_dropped: u64,
     /// Access log lines lost because they could not be written.
@@ -83,6 +86,24 @@ pub struct PoolStatus {
     /// Those among the pool's backends in the file; absent where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<NameStatus>,
+}
+
+/// A certificate with its key, or a file with those of authorities.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Its file, as in the configuration.
+    pub certificate: String,
+    /// The file of its key; `None`: it has those of authorities.
+    pub key: Option<String>,
+    /// Who has it: `listener web`, `pool app`.
+    pub of: Vec<String>,
+    /// The names that it is for.
+    pub names: Vec<String>,
+    pub expires: Option<Timestamp>,
+    /// When what is in force was read.
+    pub loaded: Timestamp,
+    /// Why what is in its files now is not in force; `None`: it is.
+    pub error: Option<String>,
 }
 
 /// A DNS name that stands for backends.

@@ -136,7 +136,7 @@ fn printable(text: &str) -> String {
 fn named_first(fields: &serde_json::Map<String, Value>) -> Vec<(&String, &Value)> {
     let mut list: Vec<_> = fields.iter().collect();
     list.sort_by_key(|(name, _)| match name.as_str() {
-        "name" | "address" | "id" => 0,
+        "name" | "address" | "id" | "certificate" => 0,
         STATE => 1,
         _ => 2,
     });

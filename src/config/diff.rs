@@ -559,7 +559,7 @@ respond = { body = "one" }
     fn another_secret_is_told_and_not_shown() {
         let with = |secret: &'static [u8]| {
             let text = OLD.replace("[pool.app]", "[pool.app]\nsticky = { secret_file = \"x\", max_age = \"8h\" }");
-            parse_reading(&text, "test", &|_| None, &|_| Ok(secret.to_vec())).unwrap_or_else(|report| panic!("{report}")).0
+            parse_reading(&text, "test", &|_| None, &|_| Ok(secret.to_vec()), None).unwrap_or_else(|report| panic!("{report}")).0
         };
         let (one, two) = (with(b"one secret, as long as it has to be"), with(b"two secrets, long as they have to be"));
         assert_eq!(diff(&one, &two).to_string(), "changed pool app: sticky.secret_file");

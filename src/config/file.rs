@@ -12,8 +12,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::certificates;
 use super::env::{self, Lookup};
 use super::keys::{self, Key, Kind};
+use super::model::Config;
 use super::report::{Problem, Severity, Span};
 use super::suggest;
 use super::value::{self, Mistake, Size};
@@ -28,17 +30,19 @@ pub(super) struct Written<T> {
 /// How the bytes of a file that the configuration names are had.
 pub type Files<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
-/// What the accessors share: the environment, and the mistakes so far.
+/// What the accessors share: the surroundings of the text, and the mistakes so far.
 pub(super) struct File<'a> {
     environment: Lookup<'a>,
     files: Files<'a>,
+    in_force: Option<&'a Config>,
     problems: RefCell<Vec<Problem>>,
     errors: Cell<usize>,
 }
 
 impl<'a> File<'a> {
-    pub fn new(environment: Lookup<'a>, files: Files<'a>) -> File<'a> {
-        File { environment, files, problems: RefCell::default(), errors: Cell::default() }
+    /// `in_force`: what the text is to follow; `None`: it is the first.
+    pub fn new(environment: Lookup<'a>, files: Files<'a>, in_force: Option<&'a Config>) -> File<'a> {
+        File { environment, files, in_force, problems: RefCell::default(), errors: Cell::default() }
     }
 
     pub fn note(&self, problem: Problem) {
@@ -194,17 +198,22 @@ impl<'a> Section<'a> {
     }
 
     /// What is in the file at this path, which stands behind the key `name`.
-    pub fn read(&self, path: &Written<String>, name: &str) -> Option<Vec<u8>> {
-        let read = (self.file.files)(Path::new(&path.value)).map_err(|error| {
-            let why = match error.kind() {
-                io::ErrorKind::NotFound => "there is no such file".to_owned(),
-                io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-                _ => error.to_string(),
-            };
-            let mistake = Mistake::new(format!("`{name}`: `{}` cannot be read: {why}", path.value.escape_debug()));
+    fn read(&self, path: &Written<String>, name: &str) -> Option<Vec<u8>> {
+        self.file.checked(&path.span, self.try_read(&path.value, name))
+    }
+
+    /// The same for those who can do without: nothing is noted.
+    pub fn try_read(&self, path: &str, name: &str) -> Result<Vec<u8>, Mistake> {
+        (self.file.files)(Path::new(path)).map_err(|error| {
+            let why = certificates::unreadable(&error);
+            let mistake = Mistake::new(format!("`{name}`: `{}` cannot be read: {why}", path.escape_debug()));
             mistake.help("the path is relative to the directory of the configuration")
-        });
-        self.file.checked(&path.span, read)
+        })
+    }
+
+    /// The configuration that this one is to follow.
+    pub fn in_force(&self) -> Option<&'a Config> {
+        self.file.in_force
     }
 
     /// As `parsed`, with the key's default in place of what is absent or wrong.

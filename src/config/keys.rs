@@ -183,7 +183,7 @@ const LISTEN_TLS: &[Key] = &[
         "certificates",
         Kind::Entries(CERTIFICATE),
         "Required. Clients are shown the one for the name that they ask for (SNI), an exact name before a wildcard; else the first. The files \
-         are read at each reload: a pair that is broken or half written refuses the reload, and the last good one stays. A \
+         are watched, and a renewed pair is taken without a reload; where one is broken, half-written or expired, the last good one stays. A \
          request for a host whose certificate another one is than the client was shown gets 421.",
         "[{ certificate = \"site.pem\", key = \"site.key\" }, { certificate = \"other.pem\", key = \"other.key\" }]",
     ),
@@ -191,7 +191,8 @@ const LISTEN_TLS: &[Key] = &[
         "client_ca",
         Kind::Text,
         "A file with the certificates of authorities: clients must show a certificate that one of them signed. Backends are told its subject \
-         in `X-Client-Subject` (RFC 4514), which nobody else can send. Sessions are then not resumed, so that each connection is checked.",
+         in `X-Client-Subject` (RFC 4514), which nobody else can send. Sessions are then not resumed, so that each connection is checked. The file is \
+         watched as certificates are.",
         "\"clients.pem\"",
     ),
     key("min_version", Kind::Word { words: &["1.2", "1.3"], later: &[] }, "The oldest version of TLS that is spoken.", "\"1.3\"").or("1.2"),
@@ -389,10 +390,10 @@ const POOL_TLS: &[Key] = &[
     key(
         "ca",
         Kind::Text,
-        "A file with the certificates of the authorities that are believed. Left out: those of the system.",
+        "A file with the certificates of the authorities that are believed, watched as those of listeners are. Left out: those of the system.",
         "\"ca.pem\"",
     ),
-    key("certificate", Kind::Text, "A file in PEM: our own certificate, for backends that ask for one.", "\"proxy.pem\""),
+    key("certificate", Kind::Text, "A file in PEM: our own certificate, for backends that ask for one. Watched, too.", "\"proxy.pem\""),
     key("key", Kind::Text, "A file in PEM with its private key. Left out: it is in the same file as the certificate.", "\"proxy.key\""),
 ];
 

@@ -1,8 +1,10 @@
-//! Text to `Config`: pure but for `load`, which reads a file, and `watch`, which waits for it to change.
+//! Text to `Config`: pure but for `load`, which reads a file, `watch`, which waits for it to change, and `certificates`, which reads
+//! what it names.
 //!
 //! `file` reads what was written through the table in `keys`, `read` makes of it what is meant, `validate` looks across the tables.
 //! They note every mistake and go on, so that a person hears of all of them at once; a configuration with one never leaves this module.
 
+pub mod certificates;
 mod diff;
 mod env;
 mod file;
@@ -66,31 +68,52 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     })
 }
 
+/// Where the files are that a configuration of this name speaks of.
+pub fn directory(name: &str) -> &Path {
+    Path::new(name).parent().unwrap_or(Path::new(""))
+}
+
 /// Parses and checks a text, with the environment of the process and the files that it names. `name`: what messages call it, such as
 /// its path; where it is one, the paths of other files are relative to its directory.
 pub fn parse(text: &str, name: &str) -> Result<(Config, Warnings), Report> {
-    let directory = Path::new(name).parent().unwrap_or(Path::new(""));
-    let files = |path: &Path| {
-        let mut bytes = Vec::new();
-        // A device without end is no file of ours.
-        std::fs::File::open(directory.join(path))?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    parse_reading(text, name, &of_process, &files)
+    let files = |path: &Path| read_bytes(&directory(name).join(path));
+    parse_reading(text, name, &of_process, &files, None)
+}
+
+/// The same for a text that is to follow `in_force`. Certificates that can not be read at this moment are kept as they are there: a
+/// renewal that is under way, or went wrong, is no reason to refuse an edit.
+pub fn parse_over(text: &str, name: &str, in_force: &Config) -> Result<(Config, Warnings), Report> {
+    let files = |path: &Path| read_bytes(&directory(name).join(path));
+    parse_reading(text, name, &of_process, &files, Some(in_force))
 }
 
 /// Parses and checks a text; pure. A file that it names can not be read.
 pub fn parse_with(text: &str, name: &str, environment: Lookup<'_>) -> Result<(Config, Warnings), Report> {
-    parse_reading(text, name, environment, &|_| Err(std::io::ErrorKind::NotFound.into()))
+    parse_reading(text, name, environment, &|_| Err(std::io::ErrorKind::NotFound.into()), None)
 }
 
-fn parse_reading(text: &str, name: &str, environment: Lookup<'_>, files: file::Files<'_>) -> Result<(Config, Warnings), Report> {
+/// What is in a file that the configuration names.
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // A device without end is no file of ours.
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// `in_force`: what it is to follow.
+fn parse_reading(
+    text: &str,
+    name: &str,
+    environment: Lookup<'_>,
+    files: file::Files<'_>,
+    in_force: Option<&Config>,
+) -> Result<(Config, Warnings), Report> {
     let (tree, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         // What stands after a syntax error may be anything; judging it would bury the error under its consequences.
         return Err(Report::new(name, text, syntax_errors(text, &syntax)));
     }
-    let file = file::File::new(environment, files);
+    let file = file::File::new(environment, files, in_force);
     let top = file::Section::open(&file, keys::FILE, Some(tree.get_ref()), tree.span(), "");
     let (mut config, places) = read::read(&top);
     let mut problems = validate::validate(&mut config, &places);

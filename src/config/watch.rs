@@ -1,11 +1,12 @@
-//! Waits for the configuration file to have other contents.
+//! Waits for files to have other contents: the configuration's own, and those that it names.
 //!
 //! Contents decide, events only wake: editors rename, Kubernetes swaps a symlink two hops away, a network file system tells nothing
-//! at all. So the directories along the path are watched (never the file: its inode is what a rename replaces), the file is also
+//! at all. So the directories along the paths are watched (never the files: their inodes are what a rename replaces), the files are also
 //! read every two seconds, and a change counts once two reads in a row agree: a half-written file is not a configuration.
+//!
+//! Each `Subject` settles by itself, so that one that never comes to rest does not keep the others waiting.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -24,86 +25,138 @@ const POLL: Duration = Duration::from_secs(2);
 /// As the kernel: a longer chain of symlinks is a loop.
 const LINKS_MAX: usize = 40;
 
-/// What a read of the file gave: its text, or why there is none.
+/// What a read of the configuration gave: its text, or why there is none.
 pub type Contents = Result<String, Report>;
 
-/// A file under watch, until this is dropped. Only the newest contents are kept for a reader who is late.
-pub struct Watch {
-    contents: watch::Receiver<Contents>,
+/// Something that is made of files.
+pub struct Subject<T> {
+    /// Absolute.
+    pub paths: Vec<PathBuf>,
+    /// What they have now; called in a thread of the watch's own.
+    pub read: Box<dyn FnMut() -> T + Send>,
+    /// What the caller has acted on: a change since then is told at once.
+    pub known: T,
+}
+
+impl Subject<Contents> {
+    /// The configuration in this file.
+    pub fn configuration(path: &Path, known: String) -> std::io::Result<Subject<Contents>> {
+        let path = std::path::absolute(path)?;
+        Ok(Subject { paths: vec![path.clone()], read: Box::new(move || super::read(&path)), known: Ok(known) })
+    }
+}
+
+/// Subjects under watch, until this is dropped. Only the newest contents are kept for a reader who is late.
+pub struct Watch<T> {
+    told: watch::Receiver<Vec<T>>,
     signal: Arc<Signal>,
 }
 
-impl Watch {
-    /// `known`: the contents that the caller has acted on; a change since then is told at once.
-    /// Fails only where no thread can be started.
-    pub fn start(path: &Path, known: String) -> std::io::Result<Watch> {
-        let path = std::path::absolute(path)?;
-        let (sender, contents) = watch::channel(Ok(known));
+impl<T: Clone + PartialEq + Send + Sync + 'static> Watch<T> {
+    /// `name`: of the thread that reads. Fails only where none can be started.
+    pub fn start(name: &str, subjects: Vec<Subject<T>>) -> std::io::Result<Watch<T>> {
         let signal = Arc::new(Signal::default());
-        let observer = Observer { directories: Directories::new(signal.clone()), path, signal: signal.clone(), contents: sender };
-        // Not joined: a read from a dead network file system can hang, and must not hang the shutdown with it.
-        std::thread::Builder::new().name("config-watch".into()).spawn(|| observer.run())?;
-        Ok(Watch { contents, signal })
+        Watch::observing(name, subjects, Directories::new(signal.clone()), signal)
     }
 
-    /// The file's contents once they differ from those told last (a deleted or unreadable file is told once, too); `None` when
-    /// nothing will ever come. Dropping the future loses nothing.
-    pub async fn changed(&mut self) -> Option<Contents> {
-        self.contents.changed().await.ok()?;
-        Some(self.contents.borrow_and_update().clone())
+    fn observing(name: &str, subjects: Vec<Subject<T>>, directories: Directories, signal: Arc<Signal>) -> std::io::Result<Watch<T>> {
+        let (sender, told) = watch::channel(subjects.iter().map(|subject| subject.known.clone()).collect());
+        let observer =
+            Observer { subjects: subjects.into_iter().map(Observed::of).collect(), directories, signal: signal.clone(), told: sender };
+        // Not joined: a read from a dead network file system can hang, and must not hang the shutdown with it.
+        std::thread::Builder::new().name(name.into()).spawn(|| observer.run())?;
+        Ok(Watch { told, signal })
+    }
+
+    /// What each subject has now, in their order, once one differs from what was told last (that it cannot be read is told once, too);
+    /// `None` when nothing will ever come. Dropping the future loses nothing.
+    pub async fn changed(&mut self) -> Option<Vec<T>> {
+        self.told.changed().await.ok()?;
+        Some(self.told.borrow_and_update().clone())
     }
 }
 
-impl Drop for Watch {
+impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
         self.signal.stop();
     }
 }
 
 /// The thread that reads.
-struct Observer {
-    path: PathBuf,
+struct Observer<T> {
+    subjects: Vec<Observed<T>>,
     directories: Directories,
     signal: Arc<Signal>,
-    contents: watch::Sender<Contents>,
+    told: watch::Sender<Vec<T>>,
 }
 
-impl Observer {
+struct Observed<T> {
+    subject: Subject<T>,
+    /// By the last read.
+    seen: T,
+}
+
+/// What came of reading all subjects once.
+#[derive(PartialEq)]
+enum Round {
+    Same,
+    Told,
+    /// Something has changed, and another read has to confirm it.
+    Unsettled,
+}
+
+impl<T: Clone + PartialEq> Observer<T> {
     fn run(mut self) {
+        let mut round = Round::Same;
         loop {
-            // Before the read: what changes after it is then sure to wake us.
-            self.directories.follow(&self.path);
-            let seen = super::read(&self.path);
-            if seen != *self.contents.borrow() {
-                let Some(settled) = self.settle(seen) else { return };
-                // False where an edit was taken back while it settled.
-                self.contents.send_if_modified(|told| {
-                    let differs = *told != settled;
-                    *told = settled;
-                    differs
-                });
-            } else if self.signal.pause(QUIET) {
-                // A log that grows beside the file wakes us without end; this bounds what that costs.
+            let unsettled = round == Round::Unsettled;
+            // Before the reads: what changes after them is then sure to wake us.
+            self.directories.follow(self.subjects.iter().flat_map(|observed| &observed.subject.paths));
+            round = self.look();
+            // A log that grows beside a file wakes us without end; the pause after a round without news bounds what that costs.
+            let pause = match round {
+                Round::Unsettled => true,
+                Round::Same => !unsettled,
+                Round::Told => false,
+            };
+            if pause && self.signal.pause(QUIET) {
                 return;
             }
-            if self.signal.wait(POLL) {
+            if round != Round::Unsettled && self.signal.wait(POLL) {
                 return;
             }
         }
     }
 
-    /// Reads until two reads in a row agree; `None`: stopped.
-    fn settle(&self, mut seen: Contents) -> Option<Contents> {
-        loop {
-            if self.signal.pause(QUIET) {
-                return None;
+    fn look(&mut self) -> Round {
+        let mut round = Round::Same;
+        let mut settled = Vec::new();
+        for (at, observed) in self.subjects.iter_mut().enumerate() {
+            let again = (observed.subject.read)();
+            // Else an edit was taken back, or nothing has happened.
+            if again != observed.subject.known {
+                if again == observed.seen {
+                    observed.subject.known = again.clone();
+                    settled.push((at, again.clone()));
+                } else {
+                    round = Round::Unsettled;
+                }
             }
-            let again = super::read(&self.path);
-            if again == seen {
-                return Some(again);
-            }
-            seen = again;
+            observed.seen = again;
         }
+        if !settled.is_empty() {
+            self.told.send_modify(|told| settled.into_iter().for_each(|(at, contents)| told[at] = contents));
+            if round == Round::Same {
+                round = Round::Told;
+            }
+        }
+        round
+    }
+}
+
+impl<T: Clone> Observed<T> {
+    fn of(subject: Subject<T>) -> Observed<T> {
+        Observed { seen: subject.known.clone(), subject }
     }
 }
 
@@ -123,15 +176,15 @@ impl Directories {
                 signal.wake();
             }
         };
-        let watcher =
-            notify::recommended_watcher(wake).inspect_err(|error| tracing::warn!(%error, "no file events, polling the configuration"));
+        let watcher = notify::recommended_watcher(wake).inspect_err(|error| tracing::warn!(%error, "no file events, files are polled"));
         Directories { watcher: watcher.ok(), watched: HashMap::new() }
     }
 
-    /// Watches the directories that the path leads through now, and no others.
-    fn follow(&mut self, path: &Path) {
+    /// Watches the directories that the paths lead through now, and no others.
+    fn follow<'a>(&mut self, paths: impl Iterator<Item = &'a PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted: HashMap<PathBuf, (u64, u64)> = directories(path)
+        let directories: HashSet<PathBuf> = paths.flat_map(|path| directories(path)).collect();
+        let wanted: HashMap<PathBuf, (u64, u64)> = directories
             .into_iter()
             .filter_map(|directory| {
                 let metadata = std::fs::metadata(&directory).ok()?;
@@ -253,19 +306,24 @@ mod tests {
     /// Far above `POLL` and two `QUIET`s, for a machine that is busy with other tests.
     const DEADLINE: Duration = Duration::from_secs(20);
 
-    async fn next(watch: &mut Watch) -> Contents {
-        tokio::time::timeout(DEADLINE, watch.changed()).await.expect("a change within the deadline").expect("the watch lives")
+    fn started(path: &Path, known: &str) -> Watch<Contents> {
+        Watch::start("watch", vec![Subject::configuration(path, known.to_owned()).unwrap()]).unwrap()
     }
 
-    async fn expect_text(watch: &mut Watch, text: &str) {
+    async fn next(watch: &mut Watch<Contents>) -> Contents {
+        let told = tokio::time::timeout(DEADLINE, watch.changed()).await.expect("a change within the deadline");
+        told.expect("the watch lives").pop().expect("a subject")
+    }
+
+    async fn expect_text(watch: &mut Watch<Contents>, text: &str) {
         assert_eq!(next(watch).await.as_deref().ok(), Some(text));
     }
 
     /// A file with contents `one`, under watch.
-    fn watched(directory: &Path) -> (PathBuf, Watch) {
+    fn watched(directory: &Path) -> (PathBuf, Watch<Contents>) {
         let path = directory.join("tidegate.toml");
         fs::write(&path, "one").unwrap();
-        let watch = Watch::start(&path, "one".to_owned()).unwrap();
+        let watch = started(&path, "one");
         (path, watch)
     }
 
@@ -304,7 +362,7 @@ mod tests {
         };
         publish("one");
         symlink("..data/tidegate.toml", mount.join("tidegate.toml")).unwrap();
-        let mut watch = Watch::start(&mount.join("tidegate.toml"), "one".to_owned()).unwrap();
+        let mut watch = started(&mount.join("tidegate.toml"), "one");
         for (version, gone) in [("two", "..one"), ("three", "..two")] {
             publish(version);
             fs::remove_dir_all(mount.join(gone)).unwrap();
@@ -369,14 +427,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidegate.toml");
         fs::write(&path, "one").unwrap();
-        let (sender, contents) = watch::channel(Ok("one".to_owned()));
-        let signal = Arc::new(Signal::default());
         let directories = Directories { watcher: None, watched: HashMap::new() };
-        let observer = Observer { path: path.clone(), directories, signal: signal.clone(), contents: sender };
-        std::thread::spawn(|| observer.run());
-        let mut watch = Watch { contents, signal };
+        let subject = Subject::configuration(&path, "one".to_owned()).unwrap();
+        let mut watch = Watch::observing("watch", vec![subject], directories, Arc::default()).unwrap();
         fs::write(&path, "two").unwrap();
         expect_text(&mut watch, "two").await;
+    }
+
+    #[tokio::test]
+    async fn one_that_never_rests_does_not_hold_up_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let quiet = directory.path().join("quiet");
+        fs::write(&quiet, "one").unwrap();
+        let mut reads = 0;
+        let restless = Subject {
+            paths: vec![directory.path().join("restless")],
+            read: Box::new(move || {
+                reads += 1;
+                Ok(reads.to_string())
+            }),
+            known: Ok("one".to_owned()),
+        };
+        let subjects = vec![restless, Subject::configuration(&quiet, "one".to_owned()).unwrap()];
+        let mut watch = Watch::start("watch", subjects).unwrap();
+        fs::write(&quiet, "two").unwrap();
+        let told = tokio::time::timeout(DEADLINE, watch.changed()).await.expect("within the deadline").expect("the watch lives");
+        assert_eq!(told, [Ok("one".to_owned()), Ok("two".to_owned())]);
     }
 
     #[tokio::test]
@@ -384,7 +460,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidegate.toml");
         fs::write(&path, "two").unwrap();
-        let mut watch = Watch::start(&path, "one".to_owned()).unwrap();
+        let mut watch = started(&path, "one");
         expect_text(&mut watch, "two").await;
     }
 
@@ -392,7 +468,7 @@ mod tests {
     fn dropping_ends_the_thread() {
         let directory = tempfile::tempdir().unwrap();
         let (_, watch) = watched(directory.path());
-        let contents = watch.contents.clone();
+        let contents = watch.told.clone();
         drop(watch);
         let end = Instant::now() + DEADLINE;
         // The observer holds the sender: once it is gone, so is the thread.

@@ -401,7 +401,7 @@ mod tests {
         assert!(panicked.is_err());
         drop(exchange());
         proxy.sweep();
-        let page = state.registry.render(&[], &[]);
+        let page = state.registry.render(&[], &[], &[]);
         for reason in ["internal", "client_gone"] {
             assert!(page.contains(&format!("reason=\"{reason}\"}} 1")), "{reason} in {page}");
         }

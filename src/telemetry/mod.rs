@@ -19,7 +19,7 @@ pub mod regime;
 
 pub use access::{AccessLog, Lines};
 pub use record::Record;
-pub use registry::{BackendSample, NameSample, PoolSample, ProbeSample, Registry};
+pub use registry::{BackendSample, CertificateSample, NameSample, PoolSample, ProbeSample, Registry};
 pub use series::{
     CacheLocal, CacheResult, CacheSeries, LogSeries, Outcome, PoolLocal, PoolSeries, RouteLocal, RouteSeries, WorkerLocal, WorkerSeries,
 };

@@ -49,6 +49,10 @@ metrics! {
     FIRST_BYTE_SECONDS = Histogram "tidegate_upstream_first_byte_duration_seconds", "Time from the request's head sent to the first byte of the answer, by pool.";
     TOTAL_SECONDS = Histogram "tidegate_request_duration_seconds", "Time from a request's first byte to the last byte of its answer, by pool. Tunnels are not counted.";
 
+    CERTIFICATE_NOT_AFTER = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds", "When the certificate expires, in seconds since 1970, by the listener or the pool that has it, its file and its first name.";
+    CERTIFICATE_CURRENT = Gauge "tidegate_tls_certificate_last_load_successful", "0: what is in the file can not be used, and what was read there before is in force. Authorities too.";
+    CERTIFICATE_LOADED = Gauge "tidegate_tls_certificate_last_load_timestamp_seconds", "When what is in force was read from the file, in seconds since 1970. Authorities too.";
+
     POOL_FAIL_OPEN = Gauge "tidegate_pool_fail_open", "1: no backend of the pool is up, and requests go to those that are down.";
     POOL_BACKENDS_UP = Gauge "tidegate_pool_backends_up", "Backends of the pool that are up.";
 

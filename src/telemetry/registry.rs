@@ -60,6 +60,22 @@ pub struct NameSample {
     pub failures: u64,
 }
 
+/// A file with certificates as one listener or pool has it, at the moment of a scrape.
+#[derive(Debug, Clone)]
+pub struct CertificateSample {
+    /// What it is, and its name: `listener`, `web`.
+    pub owner: (&'static str, String),
+    /// As in the configuration.
+    pub file: String,
+    /// The first name that it is for; empty: none, or there are many certificates in it.
+    pub name: String,
+    /// In seconds since 1970, as all here; `None`: it has those of authorities.
+    pub not_after: Option<i64>,
+    pub loaded: i64,
+    /// What is in the file is in force.
+    pub is_current: bool,
+}
+
 /// Makes handles for counters and gauges.
 #[derive(Clone)]
 pub(super) struct Exporter {
@@ -206,7 +222,7 @@ impl Registry {
     }
 
     /// The metrics page, in the Prometheus text format 0.0.4. It shows what workers have flushed.
-    pub fn render(&self, pools: &[PoolSample], names: &[NameSample]) -> String {
+    pub fn render(&self, pools: &[PoolSample], names: &[NameSample], certificates: &[CertificateSample]) -> String {
         self.log_dropped.absolute(self.access_log.dropped());
         self.log_lost.absolute(self.access_log.lost());
         let mut page = self.handle.render();
@@ -214,6 +230,7 @@ impl Registry {
         render_pools(&mut page, pools);
         render_probes(&mut page, pools);
         render_names(&mut page, names);
+        render_certificates(&mut page, certificates);
         render_process(&mut page);
         page
     }
@@ -307,6 +324,26 @@ fn render_names(page: &mut String, samples: &[NameSample]) {
         text::family(page, metric);
         for sample in samples {
             text::sample(page, metric, "", &[("pool", &sample.pool), ("name", &sample.name)], of(sample));
+        }
+    }
+}
+
+fn render_certificates(page: &mut String, samples: &[CertificateSample]) {
+    type Of = fn(&CertificateSample) -> Option<i64>;
+    let families: [(Metric, Of); 3] = [
+        (names::CERTIFICATE_NOT_AFTER, |certificate| certificate.not_after),
+        (names::CERTIFICATE_CURRENT, |certificate| Some(i64::from(certificate.is_current))),
+        (names::CERTIFICATE_LOADED, |certificate| Some(certificate.loaded)),
+    ];
+    for (metric, of) in families {
+        let valued = || samples.iter().filter_map(|sample| Some((sample, of(sample)?)));
+        if valued().next().is_some() {
+            text::family(page, metric);
+        }
+        for (CertificateSample { owner: (kind, owner), file, name, .. }, value) in valued() {
+            let labels = [(*kind, &**owner), ("certificate", file), ("name", name)];
+            // The other two are about the file, not about what is in it.
+            text::sample(page, metric, "", if metric == names::CERTIFICATE_NOT_AFTER { &labels } else { &labels[..2] }, value);
         }
     }
 }

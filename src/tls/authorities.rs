@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::Refusal;
+use super::pair::in_words;
 
 /// Certificates of authorities. Never empty, and cheap to clone.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ impl Authorities {
     pub fn parse(pem: &[u8]) -> Result<Authorities, Refusal> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| Refusal::Certificate(error.to_string()))?;
+            let certificate = certificate.map_err(|error| Refusal::Certificate(in_words(&error)))?;
             roots.add(certificate).map_err(|error| Refusal::Certificate(error.to_string()))?;
         }
         match roots.is_empty() {

@@ -49,6 +49,7 @@ impl Refusal {
 pub struct Pair {
     certified: Arc<CertifiedKey>,
     names: Arc<[String]>,
+    not_before: i64,
     not_after: i64,
 }
 
@@ -57,19 +58,19 @@ impl Pair {
     pub fn parse(certificate: &[u8], key: &[u8]) -> Result<Pair, Refusal> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
             .collect::<Result<_, _>>()
-            .map_err(|error| Refusal::Certificate(error.to_string()))?;
+            .map_err(|error| Refusal::Certificate(in_words(&error)))?;
         let leaf = chain.first().ok_or(Refusal::NoCertificate)?;
-        let (names, not_after) = look_at(leaf)?;
+        let (names, not_before, not_after) = look_at(leaf)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             pem::Error::NoItemsFound => Refusal::NoKey,
-            error => Refusal::Key(error.to_string()),
+            error => Refusal::Key(in_words(&error)),
         })?;
         let certified = CertifiedKey::from_der(chain, key, &super::provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Refusal::Mismatch,
             rustls::Error::InvalidCertificate(error) => Refusal::Certificate(format!("{error:?}")),
             error => Refusal::Key(error.to_string()),
         })?;
-        Ok(Pair { certified: Arc::new(certified), names: names.into(), not_after })
+        Ok(Pair { certified: Arc::new(certified), names: names.into(), not_before, not_after })
     }
 
     pub fn certified(&self) -> &Arc<CertifiedKey> {
@@ -79,6 +80,11 @@ impl Pair {
     /// The DNS names that it is for, in lower case; `*.` at the front of those that stand for any label.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// When it begins to be valid, in seconds since 1970.
+    pub fn not_before(&self) -> i64 {
+        self.not_before
     }
 
     /// When it expires, in seconds since 1970.
@@ -112,7 +118,16 @@ impl fmt::Debug for Pair {
     }
 }
 
-fn look_at(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), Refusal> {
+/// What is wrong with a text that should be PEM.
+pub(super) fn in_words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "it has no end, as if it were half-written".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "it has no proper beginning".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn look_at(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64, i64), Refusal> {
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| Refusal::Certificate(error.to_string()))?;
     let alternative = leaf.subject_alternative_name().map_err(|error| Refusal::Certificate(error.to_string()))?;
     let mut names: Vec<String> = match &alternative {
@@ -126,7 +141,8 @@ fn look_at(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), Refusal> {
         None => leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(str::to_ascii_lowercase).collect(),
     };
     names.dedup();
-    Ok((names, leaf.validity().not_after.timestamp()))
+    let validity = leaf.validity();
+    Ok((names, validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn what_waits_at_a_worker_that_panics_is_served_by_the_others_and_nothing_more_c
         assert!(answer(client).ends_with("here"));
     }
     until("all to see it", || workers.standings().iter().map(|worker| worker.up).eq([false, true, true]));
-    assert!(setup.state.registry.render(&[], &[]).contains("tidegate_worker_up{worker=\"0\"} 0"));
+    assert!(setup.state.registry.render(&[], &[], &[]).contains("tidegate_worker_up{worker=\"0\"} 0"));
     for _ in 0..60 {
         assert!(answer(asked(listening.address.ip().expect("no path"))).ends_with("here"));
     }
@@ -95,7 +95,7 @@ fn a_panic_in_a_connections_task_ends_that_connection_and_is_counted_as_an_end()
     assert_eq!(workers.standings(), [Standing { connections: 0, up: true }]);
     assert!(quota.take().is_some(), "its place is free");
     local.flush();
-    assert!(setup.state.registry.render(&[], &[]).contains("tidegate_worker_connections{worker=\"7\"} 0"));
+    assert!(setup.state.registry.render(&[], &[], &[]).contains("tidegate_worker_connections{worker=\"7\"} 0"));
     workers.end();
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustls::pki_types::ServerName;
 
+use super::super::certificates::{self, Credential, Found};
 use super::super::file::{Section, Written};
 use super::super::model::{AuthoritiesFile, BackendAddress, BackendSpec, Certificate, DnsName, ListenTls, PairFiles, PoolTls};
 use super::super::report::{Problem, Span};
@@ -23,10 +24,7 @@ pub(super) fn listener(section: &Section<'_>, place: &str) -> Option<ListenTls> 
         }
         certificate(&entry, "certificate", "key")
     };
-    let short = |file: Written<String>| {
-        let bytes = section.read(&file, "certificates")?;
-        pair(section, (&file.value, &bytes, &file.span), None)
-    };
+    let short = |file: Written<String>| pair(section, ("certificates", &file), None);
     let certificates = section.entries("certificates", &format!("{place}.tls"), short, long);
     let absent = match section.key_span("certificates") {
         None => section.is_present().then(|| section.span.clone()),
@@ -124,34 +122,75 @@ fn name_of(section: &Section<'_>, backends: &[BackendSpec]) -> Option<ServerName
 fn certificate(section: &Section<'_>, certificate: &str, key: &str) -> Option<Certificate> {
     let (of_certificate, of_key) = (section.text(certificate), section.text(key));
     let file = of_certificate?;
-    let bytes = section.read(&file, certificate);
     if section.key_span(key).is_none() {
-        return pair(section, (&file.value, &bytes?, &file.span), None);
+        return pair(section, (certificate, &file), None);
     }
-    let key_file = of_key?;
-    let key_bytes = section.read(&key_file, key)?;
-    pair(section, (&file.value, &bytes?, &file.span), Some((&key_file.value, &key_bytes, &key_file.span)))
+    pair(section, (certificate, &file), Some((key, &of_key?)))
 }
 
-/// A file: its path as written, what is in it, and where it is named.
-type Read<'a> = (&'a str, &'a [u8], &'a Span);
+/// A key, and the file that it names.
+type Named<'a> = (&'a str, &'a Written<String>);
 
-fn pair(section: &Section<'_>, certificate: Read<'_>, key: Option<Read<'_>>) -> Option<Certificate> {
-    let key = key.unwrap_or(certificate);
-    let parsed = Pair::parse(certificate.1, key.1).map_err(|refusal| {
-        let (file, place) = if refusal.is_about_the_key() { (key.0, key.2) } else { (certificate.0, certificate.2) };
-        (Mistake::new(refusal.in_file(file)), place)
-    });
-    let pair = match parsed {
-        Ok(pair) => pair,
-        Err((mistake, place)) => return section.check(place, Err(mistake)),
+fn pair(section: &Section<'_>, certificate: Named<'_>, key: Option<Named<'_>>) -> Option<Certificate> {
+    let ((_, certificate_file), (_, key_file)) = (certificate, key.unwrap_or(certificate));
+    let files = PairFiles { certificate: PathBuf::from(&certificate_file.value), key: PathBuf::from(&key_file.value) };
+    let kept = || match in_force(section, &Credential::Pair(files.clone()))? {
+        Found::Pair(pair) => Some(pair),
+        Found::Authorities(_) => None,
     };
-    Some(Certificate { files: PairFiles { certificate: PathBuf::from(certificate.0), key: PathBuf::from(key.0) }, pair })
+    let pair = whole(section, read_pair(section, certificate, key), kept)?;
+    Some(Certificate { files, pair })
+}
+
+/// All that is wrong with the two files, where it is named.
+fn read_pair(section: &Section<'_>, certificate: Named<'_>, key: Option<Named<'_>>) -> Result<Pair, Mistakes> {
+    let read = |(name, file): Named<'_>| section.try_read(&file.value, name).map_err(|mistake| (file.span.clone(), mistake));
+    let of_key = key.map(read).transpose();
+    let (certificate_bytes, key_bytes) = match (read(certificate), of_key) {
+        (Ok(certificate), Ok(key)) => (certificate, key),
+        (certificate, key) => return Err(certificate.err().into_iter().chain(key.err()).collect()),
+    };
+    Pair::parse(&certificate_bytes, key_bytes.as_ref().unwrap_or(&certificate_bytes)).map_err(|refusal| {
+        let (_, file) = if refusal.is_about_the_key() { key.unwrap_or(certificate) } else { certificate };
+        vec![(file.span.clone(), Mistake::new(refusal.in_file(&file.value)))]
+    })
 }
 
 fn authorities(section: &Section<'_>, name: &str) -> Option<AuthoritiesFile> {
-    let file = section.text(name)?;
-    let bytes = section.read(&file, name)?;
-    let parsed = Authorities::parse(&bytes).map_err(|refusal| Mistake::new(refusal.in_file(&file.value)));
-    Some(AuthoritiesFile { authorities: section.check(&file.span, parsed)?, file: PathBuf::from(file.value) })
+    let written = section.text(name)?;
+    let read = || {
+        let bytes = section.try_read(&written.value, name)?;
+        Authorities::parse(&bytes).map_err(|refusal| Mistake::new(refusal.in_file(&written.value)))
+    };
+    let file = PathBuf::from(&written.value);
+    let kept = || match in_force(section, &Credential::Authorities(file.clone()))? {
+        Found::Authorities(authorities) => Some(authorities),
+        Found::Pair(_) => None,
+    };
+    let authorities = whole(section, read().map_err(|mistake| vec![(written.span.clone(), mistake)]), kept)?;
+    Some(AuthoritiesFile { file, authorities })
+}
+
+/// What is in force of these files, under the same names.
+fn in_force(section: &Section<'_>, credential: &Credential) -> Option<Found> {
+    let named = certificates::named(section.in_force()?);
+    named.into_iter().find(|(other, ..)| other == credential).map(|(_, _, found)| found)
+}
+
+type Mistakes = Vec<(Span, Mistake)>;
+
+/// What was read; or, with a warning, what is in force. Without either the mistakes are errors.
+fn whole<T>(section: &Section<'_>, read: Result<T, Mistakes>, kept: impl FnOnce() -> Option<T>) -> Option<T> {
+    let mistakes = match read {
+        Ok(read) => return Some(read),
+        Err(mistakes) => mistakes,
+    };
+    let kept = kept();
+    for (span, mistake) in mistakes {
+        match kept {
+            Some(_) => section.note(Problem::warning(span, mistake.message).help("what was read there last stays in force")),
+            None => drop(section.check::<()>(&span, Err(mistake))),
+        }
+    }
+    kept
 }

@@ -194,7 +194,7 @@ fn every_example_loads_without_a_word() {
         if path.extension().is_some_and(|extension| extension == "toml") {
             let text = read(&path).unwrap();
             let (_, warnings) =
-                parse_reading(&text, "example", &|_| None, &files).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
+                parse_reading(&text, "example", &|_| None, &files, None).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
             assert!(warnings.is_empty(), "{}:\n{warnings}", path.display());
             count += 1;
         }
@@ -273,7 +273,7 @@ fn every_default_and_example_is_a_value_of_its_key() {
             let before = format!("{}{} = ", opened(place), key.name);
             // A file that an example names is not there; it is there to be named.
             let files = |_: &Path| Ok(vec![7; 32]);
-            let Err(report) = parse_reading(&format!("{before}{value}"), "tidegate.toml", &|_| None, &files) else { continue };
+            let Err(report) = parse_reading(&format!("{before}{value}"), "tidegate.toml", &|_| None, &files, None) else { continue };
             // Other things are missing around it, and names refer to nothing; the value itself must be right.
             let wrong = report.problems().iter().find(|problem| {
                 let here = problem.span().is_some_and(|span| span.start >= before.len());
@@ -338,7 +338,7 @@ fn with_tls(listen: &str, pool: &str, files: &dyn Fn(&str) -> Option<String>) ->
         let found = path.to_str().and_then(files);
         found.map(String::into_bytes).ok_or_else(|| std::io::ErrorKind::NotFound.into())
     };
-    match parse_reading(&text, "", &|_| None, &read) {
+    match parse_reading(&text, "", &|_| None, &read, None) {
         Ok((config, _)) => Ok(config),
         Err(report) => Err(report.lines().map(|line| line.trim_start_matches(':').to_owned()).collect()),
     }
