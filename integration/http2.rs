@@ -379,6 +379,26 @@ fn head_and_304_have_a_length_and_no_content() {
     }
 }
 
+/// RFC 9110 6.4.1 and 8.6: no content behind an answer to HEAD, whoever gives it, and no length with a 204.
+#[test]
+fn refusals_of_head_have_no_content_and_a_204_has_no_length() {
+    let (backend, _proxy, mut client) = by_hand();
+    let many: Vec<_> = (0..120).map(|at| format!("x-{at}")).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), "1")).collect();
+    client.head(1, &[&request("HEAD", "/")[..], &many].concat(), true);
+    let refused = client.message(1);
+    assert_eq!((refused.status(), refused.body.len()), (431, 0));
+    assert!(refused.get("content-length").is_some_and(|length| length != "0"), "{refused:?}");
+    for (stream, method) in [(3, "HEAD"), (5, "GET")] {
+        client.head(stream, &request(method, "/"), true);
+        let mut wire = backend.accept();
+        wire.head();
+        wire.send("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let heard = client.message(stream);
+        assert_eq!((heard.status(), heard.get("content-length"), heard.body.len()), (204, None, 0), "{method}");
+    }
+}
+
 #[test]
 fn an_answer_that_breaks_off_is_a_reset_stream_and_no_end() {
     let (backend, _proxy, mut client) = by_hand();
@@ -502,7 +522,7 @@ fn an_upload_gets_room_as_the_backend_reads() {
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     });
     // As in the proxy's SETTINGS, and as every connection begins.
-    let (mut sent, mut stream, mut connection) = (0, 256 << 10, 1 << 20);
+    let (mut sent, mut stream, mut connection) = (0, 128 << 10, 4 << 20);
     while sent < LEN {
         let piece = (16 << 10).min(LEN - sent).min(stream).min(connection);
         if piece == 0 {

@@ -24,6 +24,7 @@ mod fields;
 mod forwarding;
 mod health;
 mod http2;
+mod http2_costs;
 mod lifecycle;
 mod observability;
 mod overload;

@@ -3,7 +3,6 @@
 //! The sender gets room for as much as was consumed, so what it may have on its way to a slow reader is bounded by the windows that
 //! the connection opened with.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream};
 
+use super::allowance::Allowance;
 use super::head;
 use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
@@ -25,8 +25,8 @@ pub struct Received {
     left: Option<u64>,
     trailers: Option<Fields>,
     ended: bool,
-    /// Counts what has come.
-    count: Rc<Cell<u64>>,
+    /// Told what has come.
+    allowance: Rc<Allowance>,
     arrears: Arrears,
     /// Set while nothing comes, with what its end will mean.
     waiting: Option<(Timer, Failure)>,
@@ -34,14 +34,14 @@ pub struct Received {
 
 impl Received {
     /// `length`: what the head said; `timeout`: without progress; `rate`: bytes a second, as in `Arrears`.
-    pub fn new(stream: RecvStream, length: Option<u64>, timeout: Duration, rate: u32, count: Rc<Cell<u64>>) -> Received {
+    pub fn new(stream: RecvStream, length: Option<u64>, timeout: Duration, rate: u32, allowance: Rc<Allowance>) -> Received {
         Received {
             stream,
             data: Bytes::new(),
             left: length,
             trailers: None,
             ended: false,
-            count,
+            allowance,
             arrears: Arrears::new(rate, timeout),
             waiting: None,
         }
@@ -77,6 +77,12 @@ impl Received {
     }
 }
 
+/// Nobody reads on: what has come unread, and what the sender may have on its way before it learns of that, was sent in good faith.
+pub fn give_up(stream: &mut RecvStream, allowance: &Allowance) {
+    let flow = stream.flow_control();
+    allowance.in_good_faith(flow.used_capacity() + usize::try_from(flow.available_capacity()).unwrap_or(0));
+}
+
 /// What an error of the stream says of the client.
 fn meaning(error: &h2::Error) -> Failure {
     // Only content that is longer or shorter than announced is an error that we find in a stream that has begun well.
@@ -106,7 +112,7 @@ impl Source for Received {
                         continue;
                     }
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    self.count.set(self.count.get() + data.len() as u64);
+                    self.allowance.useful(data.len());
                     self.data = data;
                     return Poll::Ready(Ok(true));
                 }
@@ -149,5 +155,8 @@ impl Drop for Received {
     fn drop(&mut self) {
         // The stream gives back what it still has; what was taken from it is ours to give.
         self.release(self.data.len());
+        if !self.ended {
+            give_up(&mut self.stream, &self.allowance);
+        }
     }
 }

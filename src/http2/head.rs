@@ -98,20 +98,15 @@ fn authority(parts: &Parts) -> Result<&[u8], Failure> {
 /// An answer's head. `length`: of the content that follows; `None`: none does, and a Content-Length in the head stays as it is (HEAD, 304).
 /// An error where a field can not be said in HTTP/2.
 pub fn response(head: &Head, length: Option<Length>) -> Result<Response<()>, Failure> {
+    // RFC 9110 8.6: where there never is content its length is not said either.
+    let never = matches!(head.status(), 100..=199 | 204);
     let mut dropped = OF_CONNECTION.with(Name::Te);
+    if never || length.is_some() {
+        dropped = dropped.with(Name::ContentLength);
+    }
     let exact = match length {
-        None if matches!(head.status(), 100..=199 | 204) => {
-            dropped = dropped.with(Name::ContentLength);
-            None
-        }
-        None => None,
-        Some(length) => {
-            dropped = dropped.with(Name::ContentLength);
-            match length {
-                Length::Exact(length) => Some(length),
-                Length::Unknown => None,
-            }
-        }
+        Some(Length::Exact(length)) if !never => Some(length),
+        _ => None,
     };
     let mut fields = map(&head.fields, dropped, 2).ok_or(Failure::ResponseMalformed(Malformed::FieldValue))?;
     if let Some(length) = exact {

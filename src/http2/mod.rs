@@ -7,6 +7,7 @@
 //! One task per connection drives the connection and all its streams. What they write in one turn leaves in one system call (`wire`),
 //! and the connection is looked at again only when a stream has stirred it (`stir`).
 
+mod allowance;
 mod body;
 mod head;
 mod relay;

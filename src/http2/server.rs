@@ -3,7 +3,7 @@
 //! `h2` keeps the protocol and its limits. What it leaves to us: deadlines (it has none), how many cancelled requests and how much idle
 //! talk a client may cost us, and leaving politely, with a first GOAWAY that refuses nothing yet, so that what is on its way is served.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -17,13 +17,15 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::body::Received;
+use super::allowance::Allowance;
+use super::body::{Received, give_up};
 use super::head;
 use super::relay::relay;
 use super::stir::Turn;
 use super::wire::Wire;
 use crate::failure::Failure;
-use crate::io::{Buffer, Io, Timer, linger};
+use crate::io::timer::{self, Timer};
+use crate::io::{Buffer, Io, linger};
 use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Length, Method, Stop, Terms};
 
 /// What a client begins a connection with (RFC 9113 3.4).
@@ -31,18 +33,17 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Streams open at once on a connection. As many as browsers use; what they cost together is bounded by the windows below.
 const STREAMS_MAX: u32 = 128;
-/// What a client may send ahead on one stream, and on all of them together. `h2` derives from the latter how many small pieces of data
-/// it bears with.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
-/// What `h2` may hold of one answer, behind what its client has room for.
-const HELD_BYTES_MAX: usize = 64 << 10;
-/// Requests that the client took back before they were answered, less those that were answered: CVE-2023-44487. `h2` bounds those
-/// taken back before we saw them.
-const TAKEN_BACK_MAX: u32 = 100;
-/// Of what a client sends, an eighth is to be of use (requests, content, room for content), once it has sent this much.
-const TALK_BYTES_MAX: u64 = 1 << 20;
-const TALK_PART: u64 = 8;
+/// What a client may send ahead on one stream, and on all of them together: the room of 32, so that uploads whose backends do not read
+/// leave enough for the others. `h2` derives from the latter how many small pieces of data it bears with.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What `h2` may hold of one answer for which its client has room, while the socket takes nothing: one frame. So a client that does not
+/// read costs 2 MiB, however many answers it has asked for.
+const HELD_BYTES_MAX: usize = 16 << 10;
+/// How many streams `h2` remembers that we have reset, and for how long: as long as their content may be on its way. What comes later
+/// is a mistake of the client's.
+const RESET_STREAMS_MAX: usize = 2 * STREAMS_MAX as usize;
+const RESET_STREAMS_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take to see that we are leaving.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -64,7 +65,7 @@ pub async fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc
     drop(terms);
     match begun {
         Ok(Some(connection)) => {
-            let line = Line { conn, handler, wire, useful: Rc::default(), taken_back: Cell::default() };
+            let line = Line { conn, handler, wire, allowance: Rc::default() };
             line.drive(connection, &timer).await;
         }
         // There is nobody who speaks HTTP/2.
@@ -82,7 +83,11 @@ fn builder(terms: &Terms) -> Builder {
         .max_header_list_size(u32::try_from(terms.header_bytes).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(HELD_BYTES_MAX);
+        .max_send_buffer_size(HELD_BYTES_MAX)
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .reset_stream_duration(RESET_STREAMS_TIME)
+        // Taken back before we saw them, all in one piece: as many as may be open. How often is for the allowance to judge.
+        .max_pending_accept_reset_streams(STREAMS_MAX as usize);
     builder
 }
 
@@ -91,9 +96,7 @@ struct Line<H> {
     conn: Rc<Conn>,
     handler: Rc<H>,
     wire: Wire,
-    /// Bytes of requests and of content, in both directions.
-    useful: Rc<Cell<u64>>,
-    taken_back: Cell<u32>,
+    allowance: Rc<Allowance>,
 }
 
 /// Where a connection is on its way out.
@@ -117,7 +120,7 @@ impl<H: Handler> Line<H> {
                 if phase == Phase::Open && self.handler.terms(&self.conn).last {
                     phase = leave(&mut connection, streams.is_empty().then_some(timer));
                 }
-                if phase != Phase::Cut && self.is_abused() {
+                if phase != Phase::Cut && self.allowance.exceeded(timer::now(), self.wire.received()).is_some() {
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                     phase = Phase::Cut;
                 }
@@ -162,36 +165,29 @@ impl<H: Handler> Line<H> {
         .await;
     }
 
-    /// Whether the client costs more than it asks for.
-    fn is_abused(&self) -> bool {
-        self.taken_back.get() > TAKEN_BACK_MAX || (self.wire.received() / TALK_PART) > self.useful.get() + TALK_BYTES_MAX
-    }
-
-    fn counts(&self, bytes: usize) {
-        self.useful.set(self.useful.get() + bytes as u64);
-    }
-
     /// One request, from its head to its answer's last byte.
     async fn serve_stream(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let arrived = Instant::now();
         let terms = self.handler.terms(&self.conn);
-        let (parts, content) = request.into_parts();
-        let read = head::request(&parts, terms.headers);
-        drop(parts);
-        let (head, length) = match read {
+        let (parts, mut content) = request.into_parts();
+        let (head, length) = match head::request(&parts, terms.headers) {
             Ok(read) => read,
-            Err(failure) => return self.refuse(arrived, failure, respond, &terms).await,
+            Err(failure) => {
+                give_up(&mut content, &self.allowance);
+                let method = Method::of(parts.method.as_str().as_bytes());
+                return self.refuse(arrived, method, failure, respond, &terms).await;
+            }
         };
-        self.counts(head.fields.arena().len());
+        drop(parts);
+        self.allowance.useful(head.fields.arena().len());
         let method = head.method();
         let body = if content.is_end_stream() {
             Body::empty()
         } else {
-            Body::source(Box::new(Received::new(content, length, terms.body_timeout, terms.body_rate, self.useful.clone())))
+            Body::source(Box::new(Received::new(content, length, terms.body_timeout, terms.body_rate, self.allowance.clone())))
         };
         let Some(answer) = self.ask(arrived, head, body, &mut respond).await else {
-            self.taken_back.set(self.taken_back.get() + 1);
-            return;
+            return self.allowance.taken_back(timer::now(), arrived.elapsed());
         };
         match answer {
             Answer::Reply { head, body } => self.reply(method, head, body, respond, &terms).await,
@@ -203,9 +199,14 @@ impl<H: Handler> Line<H> {
     /// Asks the handler. `None`: the client has taken the request back.
     async fn ask(&self, arrived: Instant, head: Head, body: Body, respond: &mut SendResponse<Bytes>) -> Option<Answer> {
         let respond = RefCell::new(respond);
-        let mut interim = Ahead { respond: &respond };
+        let mut interim = Ahead { respond: &respond, wire: &self.wire };
         let mut answer = pin!(self.handler.answer(&self.conn, arrived, head, body, &mut interim));
+        let mut fresh = true;
         poll_fn(|cx| {
+            // It may have been taken back before we saw it, and then nobody is to be troubled with it.
+            if std::mem::take(&mut fresh) && respond.borrow_mut().poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
             }
@@ -216,9 +217,12 @@ impl<H: Handler> Line<H> {
 
     /// Sends an answer to its last byte.
     async fn reply(&self, method: Method, head: Head, mut body: Body, mut respond: SendResponse<Bytes>, terms: &Terms) {
-        // RFC 9110 6.4.1: whatever the body says, none follows.
+        // RFC 9110 6.4.1: whatever the body says, none follows. An answer to HEAD may know the length of what it leaves out.
         let bodiless = method == Method::Head || matches!(head.status(), 204 | 304);
-        let length = if bodiless && !(method == Method::Head && says_more(&body)) { None } else { Some(body.length()) };
+        let length = match body.length() {
+            Length::Exact(0) | Length::Unknown if bodiless => None,
+            length => Some(length).filter(|_| method == Method::Head || !bodiless),
+        };
         let response = match head::response(&head, length) {
             Ok(response) => response,
             Err(failure) => {
@@ -231,11 +235,11 @@ impl<H: Handler> Line<H> {
         let Ok(mut stream) = respond.send_response(response, ends) else {
             return body.broke(Failure::ClientGone);
         };
-        self.taken_back.set(self.taken_back.get().saturating_sub(1));
+        self.allowance.answered();
         if ends {
             return body.complete();
         }
-        match relay(&mut body, &mut stream, terms.write_timeout, |sent| self.counts(sent)).await {
+        match relay(&mut body, &mut stream, terms.write_timeout, |sent| self.allowance.useful(sent)).await {
             Ok(()) => body.complete(),
             Err(stop) => {
                 body.broke(stop.of_answer());
@@ -245,18 +249,13 @@ impl<H: Handler> Line<H> {
     }
 
     /// What never became a request: a malformed one is a stream error (RFC 9113 8.1.1), others are told what is the matter.
-    async fn refuse(&self, arrived: Instant, failure: Failure, mut respond: SendResponse<Bytes>, terms: &Terms) {
+    async fn refuse(&self, arrived: Instant, method: Method, failure: Failure, mut respond: SendResponse<Bytes>, terms: &Terms) {
         let Answer::Reply { head, body } = self.handler.refuse(&self.conn, arrived, failure) else { return };
         if let Failure::RequestMalformed(_) = failure {
             return respond.send_reset(Reason::PROTOCOL_ERROR);
         }
-        self.reply(Method::Other, head, body, respond, terms).await;
+        self.reply(method, head, body, respond, terms).await;
     }
-}
-
-/// Whether an answer to HEAD knows the length of what it leaves out.
-fn says_more(body: &Body) -> bool {
-    matches!(body.length(), Length::Exact(1..))
 }
 
 /// Tells the client to ask elsewhere from now on. `idle`: nothing runs, so its deadline is when it must have seen that.
@@ -268,16 +267,28 @@ fn leave(connection: &mut Connection<Wire, Bytes>, idle: Option<&Timer>) -> Phas
     Phase::Leaving
 }
 
-/// Sends 1xx answers. Their number is bounded by whoever has them from a backend.
+/// Sends 1xx answers, each when the one before is on its way: a client that does not read has none waiting here but one.
 struct Ahead<'a, 'b> {
     respond: &'a RefCell<&'b mut SendResponse<Bytes>>,
+    wire: &'a Wire,
 }
 
 impl Interim for Ahead<'_, '_> {
     fn send<'a>(&'a mut self, head: &'a Head) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
         Box::pin(async move {
             let response = head::response(head, None)?;
-            self.respond.borrow_mut().send_informational(response).map_err(|_| Failure::ClientGone)
+            self.respond.borrow_mut().send_informational(response).map_err(|_| Failure::ClientGone)?;
+            let mut handed_on = false;
+            poll_fn(|cx| {
+                // `h2` has it, and hands it on before this is looked at again.
+                if !std::mem::replace(&mut handed_on, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                self.wire.poll_clear(cx)
+            })
+            .await;
+            Ok(())
         })
     }
 }

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,6 +31,8 @@ struct State {
     done: usize,
     received: u64,
     stall: Stall,
+    /// Who wants to know when it is clear.
+    held_back: Vec<Waker>,
 }
 
 /// How long the other end may take nothing.
@@ -49,18 +51,32 @@ impl Wire {
     pub fn new(io: Io, read: Buffer, stall: Duration) -> Wire {
         let stall = Stall { timer: Timer::new(), most: stall, waiting: false };
         let received = read.len() as u64;
-        Wire(Rc::new(RefCell::new(State { io, input: read, out: None, done: 0, received, stall })))
+        Wire(Rc::new(RefCell::new(State { io, input: read, out: None, done: 0, received, stall, held_back: Vec::new() })))
     }
 
     /// Writes what has gathered. Ready when nothing is left, or the connection is broken.
     pub fn poll_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_out(cx)
+        let state = &mut *self.0.borrow_mut();
+        let written = state.poll_out(cx);
+        if !state.is_waiting() {
+            state.held_back.drain(..).for_each(Waker::wake);
+        }
+        written
     }
 
     /// Whether something that was said is still on its way out.
     pub fn is_waiting(&self) -> bool {
-        let state = self.0.borrow();
-        state.out.is_some() || state.stall.waiting
+        self.0.borrow().is_waiting()
+    }
+
+    /// Ready when all that was said is on its way. For those who say more than they were asked, so that it does not pile up here.
+    pub fn poll_clear(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &mut *self.0.borrow_mut();
+        if !state.is_waiting() {
+            return Poll::Ready(());
+        }
+        state.held_back.push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Bytes that have come so far.
@@ -77,6 +93,10 @@ impl State {
         }
         (self.out, self.done) = (None, 0);
         Poll::Ready(Ok(()))
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.out.is_some() || self.stall.waiting
     }
 
     fn gathered(&self) -> usize {

@@ -120,3 +120,25 @@ fn trailers_pass_but_for_those_that_may_not_be_there() {
     assert_eq!(names, ["grpc-status", "x-sum"]);
     assert_eq!(trailers_out(&fields).len(), 2);
 }
+
+#[test]
+fn a_length_is_said_where_there_may_be_content() {
+    let said = |status: u16, length| {
+        let mut head = Head::response(status, b"", Version::Http11);
+        head.fields.append(b"Content-Length", b"7");
+        let response = response(&head, length).expect("it can be said");
+        response.headers().get("content-length").map(|value| value.to_str().expect("digits").to_owned())
+    };
+    for (status, length, expected) in [
+        (200, None, Some("7")),
+        (304, None, Some("7")),
+        (200, Some(Length::Exact(5)), Some("5")),
+        (200, Some(Length::Exact(0)), Some("0")),
+        (200, Some(Length::Unknown), None),
+        (204, None, None),
+        (204, Some(Length::Exact(5)), None),
+        (103, None, None),
+    ] {
+        assert_eq!(said(status, length).as_deref(), expected, "{status} {length:?}");
+    }
+}
