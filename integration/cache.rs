@@ -353,7 +353,9 @@ fn a_change_makes_what_is_kept_out_of_date() {
 fn a_change_goes_to_all_that_is_kept_of_the_url() {
     let backend = always("Cache-Control: max-age=60", "x");
     let proxy = site(backend.address())
-        .route("method = [\"GET\"]\ncache = { use = \"main\", vary_by = [\"header:x-team\"], ignore_query = [\"utm_*\"], sort_query = true }")
+        .route(
+            "method = [\"GET\"]\ncache = { use = \"main\", vary_by = [\"header:x-team\"], ignore_query = [\"utm_*\"], sort_query = true }",
+        )
         .with("[[route]]\npath = \"/*\"\nmethod = [\"POST\"]\npool = \"app\"\nrequest_headers = { set = { x-b = \"1\" } }")
         .start();
     let fetched = |team: &str| {
@@ -560,7 +562,10 @@ fn what_is_purged_is_fetched_anew() {
         assert!(backend.requests() <= before + 1);
         assert_eq!(proxy.command(arguments), (Some(0), said.to_owned(), String::new()));
     }
-    let other = Site::to([backend.address()]).with(CACHE).route("cache = { use = \"main\", ignore_query = [\"utm_*\"], sort_query = true }").start();
+    let other = Site::to([backend.address()])
+        .with(CACHE)
+        .route("cache = { use = \"main\", ignore_query = [\"utm_*\"], sort_query = true }")
+        .start();
     other.get("/x?utm_source=a&b=2&a=1");
     let url = format!("http://{}/x?b=2&a=1&utm_source=b", other.web);
     assert_eq!(other.command(&["purge", &url]).1, "purged: 1 entries\n", "in any spelling");

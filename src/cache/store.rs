@@ -191,7 +191,14 @@ mod tests {
     fn object(key: &str, bytes: usize) -> Arc<Object> {
         let terms = Terms::fresh(Duration::from_secs(9));
         let content = Content::of(vec![bytes::Bytes::from(vec![0; bytes])]);
-        Arc::new(Object::new(Key::of(key.as_bytes()), Head::response(200, b"", Version::Http11), terms, content, terms.received, Duration::ZERO))
+        Arc::new(Object::new(
+            Key::of(key.as_bytes()),
+            Head::response(200, b"", Version::Http11),
+            terms,
+            content,
+            terms.received,
+            Duration::ZERO,
+        ))
     }
 
     fn put(store: &Memory, key: &str, bytes: usize) -> Arc<Object> {
