@@ -174,6 +174,27 @@ fn nobody_waits_for_an_answer_that_is_anothers() {
     assert!(began.elapsed() < takes * 5, "{:?}", began.elapsed());
 }
 
+/// While one asks an origin that fails, the others wait; and in the end they get what it got.
+#[test]
+fn an_origin_that_fails_is_not_asked_by_all_at_once() {
+    let backend = Backend::bind();
+    let site = site(backend.address()).workers(1).pool("retry = { tries = 1 }\neject = { errors = \"off\" }");
+    let proxy = site.route("cache = \"main\"").start();
+    let mut crowd: Vec<Wire> = (0..6).map(|_| proxy.connect()).collect();
+    crowd.iter_mut().for_each(|wire| wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    // One of them asks, and the others wait for it.
+    let origin = backend.accept();
+    until("all to be there", || (proxy.metric("tidegate_requests_in_flight", &[])? >= 6.0).then_some(()));
+    drop(origin);
+    for _ in 0..2 {
+        let origin = backend.accept();
+        backend.assert_untouched();
+        drop(origin);
+    }
+    crowd.iter_mut().for_each(|wire| assert_eq!(wire.answer().status(), 502));
+    backend.assert_untouched();
+}
+
 #[test]
 fn a_fetch_goes_on_when_its_client_leaves() {
     let backend = Backend::bind();
@@ -291,6 +312,67 @@ fn the_origin_is_asked_whether_it_still_holds() {
     assert_eq!(client.answer().text(), "new");
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(origin.request().head.get("if-none-match").is_none(), "what was kept is gone");
+}
+
+/// A 304 is about what was asked for: one that names something else, or that nobody asked for, is no answer to anything.
+#[test]
+fn a_confirmation_of_something_else_confirms_nothing() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"one\"\r\nContent-Length: 3\r\n\r\none";
+    let (mut client, mut origin) = first(&backend, &proxy, answer);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(origin.request().head.all("if-none-match"), ["\"one\""]);
+    origin.send("HTTP/1.1 304 Not Modified\r\nETag: \"two\"\r\n\r\n");
+    assert!(origin.request().head.all("if-none-match").is_empty());
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"two\"\r\nContent-Length: 3\r\n\r\ntwo");
+    assert_eq!(client.answer().text(), "two");
+    client.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.request();
+    origin.send("HTTP/1.1 304 Not Modified\r\n\r\n");
+    assert_eq!(client.answer().status(), 502);
+}
+
+/// What is not kept is not fetched whole for a client that has it already.
+#[test]
+fn what_is_not_kept_is_still_not_sent_to_those_who_have_it() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let mut client = proxy.connect();
+    let ask = "GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"one\"\r\n\r\n";
+    client.send(ask);
+    let mut origin = backend.accept();
+    assert!(origin.request().head.get("if-none-match").is_none(), "it might be for all");
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: private\r\nETag: \"one\"\r\nContent-Length: 3\r\n\r\none");
+    let head = client.head();
+    assert_eq!((head.status(), head.get("etag"), head.get("content-length")), (304, Some("\"one\""), None));
+    // From now on it is known that it is not.
+    drop(origin);
+    client.send(ask);
+    let mut origin = backend.accept();
+    assert_eq!(origin.request().head.all("if-none-match"), ["\"one\""]);
+    origin.send("HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\n\r\n");
+    assert_eq!(client.head().status(), 304);
+}
+
+#[test]
+fn a_confirmation_has_an_age_too() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nAge: 60\r\nETag: \"one\"\r\nContent-Length: 3\r\n\r\none";
+    let (mut client, mut origin) = first(&backend, &proxy, answer);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.request();
+    origin.send("HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\nAge: 30\r\n\r\n");
+    for asked in [false, true] {
+        if asked {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        let answer = client.answer();
+        let age = answer.head.get("age").and_then(|age| age.parse().ok());
+        assert!(age.is_some_and(|age: u32| (30..60).contains(&age)), "{age:?}");
+    }
+    assert!(origin.is_quiet(), "it is fresh for the rest of its minute");
 }
 
 /// Stale from the start, by its `Age`: no test has to wait for it.

@@ -164,6 +164,7 @@ failures! {
     TunnelIdle = "tunnel_idle", 504, Proxy, "The tunnel was idle.";
     TooManyInterims = "too_many_interims", 502, Upstream, "The backend sends interim answers without end.";
     /// 101 without an upgrade asked for, or to another protocol.
+    NotModifiedUnasked = "not_modified_unasked", 502, Upstream, "The backend says that something has not changed, and was not asked.";
     UpgradeUnexpected = "upgrade_unexpected", 502, Upstream, "The backend switched protocols unasked.";
 }
 

@@ -1,8 +1,8 @@
 //! One fetch for all who want the same answer: who leads it pours it in, and everybody reads it while it grows, on any thread.
 //!
 //! Up to the head nobody knows whether the answer may be shared. Then it is *open*: its pieces are there for all readers, each at
-//! its own pace; or it is *settled*: the kept answer holds, or everybody is let go at once to ask for himself. A leader that is dropped
-//! settles it so too. Readers never hold up the leader, but for answers that have turned out too large to be kept: these become a
+//! its own pace; or it is *settled*: the kept answer holds, or everybody is let go at once to ask for himself, or the origin failed and
+//! one of those who wait is to ask next. A leader that is dropped settles it so too. Readers never hold up the leader, but for answers that have turned out too large to be kept: these become a
 //! window of `WINDOW_BYTES` at the pace of the slowest.
 
 use std::collections::VecDeque;
@@ -70,6 +70,8 @@ pub enum Settled {
     Kept(Arc<Object>),
     /// Everybody asks for himself.
     Released,
+    /// The origin could not be asked, or (`None`) answered that it fails: one who waits asks next, and the others go on waiting.
+    Failed(Option<Failure>),
 }
 
 /// What those who wait learn.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::fill::{Fill, Flow, Opened, Settled};
 use super::key::{self, Key, Spelling, Url};
-use super::object::{Content, Object};
+use super::object::{Content, Gauge, Object};
 use super::policy::{Terms, Vary};
 use super::store::{Family, Fate, Memory, Slot, Store};
 use crate::failure::Failure;
@@ -28,8 +28,8 @@ const MARKED_FOR: Duration = Duration::from_secs(10);
 const MARKS: usize = 16_384;
 /// Fills under way are found by the hash of their URL, under one lock of so many.
 const LOCKS: usize = 64;
-/// What is under way may hold this part of the memory beside what is kept.
-const FILLING_PART: u64 = 10;
+/// What is under way, and what is read though it has gone, may take this part of the memory beside what is kept.
+const BESIDE_PART: u64 = 10;
 
 pub struct Cache {
     pub name: Arc<str>,
@@ -43,8 +43,9 @@ pub struct Cache {
     spellings: Mutex<Arc<[Spelling]>>,
     memory: AtomicU64,
     object_bytes_max: AtomicU64,
-    /// Bytes that fills hold now.
-    filling: AtomicU64,
+    /// Content in memory, and what of it is kept. The rest is under way, or read by somebody though it is not kept any more.
+    content: Gauge,
+    kept: Gauge,
 }
 
 /// By key. Several of one key where a slow one was succeeded, or where nobody is to wait for another.
@@ -103,10 +104,14 @@ pub enum Join {
 
 impl Cache {
     pub fn new(name: &str, memory: u64, object_bytes_max: u64, series: Arc<CacheSeries>) -> Cache {
+        Cache::around(Memory::new(memory, object_bytes_max), name, memory, object_bytes_max, series)
+    }
+
+    fn around(store: Memory, name: &str, memory: u64, object_bytes_max: u64, series: Arc<CacheSeries>) -> Cache {
         Cache {
             name: name.into(),
             series,
-            store: Memory::new(memory, object_bytes_max),
+            store,
             fills: (0..LOCKS).map(|_| Mutex::default()).collect(),
             marks: quick_cache::sync::Cache::new(MARKS),
             hash: RandomState::new(),
@@ -114,16 +119,29 @@ impl Cache {
             spellings: Mutex::new([Spelling::default()].into()),
             memory: AtomicU64::new(memory),
             object_bytes_max: AtomicU64::new(object_bytes_max),
-            filling: AtomicU64::new(0),
+            content: Gauge::default(),
+            kept: Gauge::default(),
         }
     }
 
-    /// As the configuration has it now. What is kept stays, as far as it fits.
-    pub fn resize(&self, memory: u64, object_bytes_max: u64) {
+    /// As the configuration has it now. What is kept stays, as far as it fits. `Some`: what takes its place, with all that is kept; what is
+    /// under way here is for those who wait for it, and no others.
+    pub fn resize(&self, memory: u64, object_bytes_max: u64) -> Option<Cache> {
+        let same = self.memory.load(Ordering::Relaxed) == memory && self.object_bytes_max() == object_bytes_max;
+        let store = if same { None } else { self.store.resize(memory, object_bytes_max) };
+        self.memory.store(memory, Ordering::Relaxed);
         self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
-        if self.memory.swap(memory, Ordering::Relaxed) != memory {
-            self.store.resize(memory);
-        }
+        Some(Cache {
+            families: AtomicU64::new(self.families.load(Ordering::Relaxed)),
+            content: self.content.clone(),
+            kept: self.kept.clone(),
+            ..Cache::around(store?, &self.name, memory, object_bytes_max, self.series.clone())
+        })
+    }
+
+    /// Bytes of content in memory that are not kept: under way, or still read by somebody.
+    fn content_beside(&self) -> u64 {
+        self.content.bytes().saturating_sub(self.kept.bytes())
     }
 
     /// Tells the metrics how full it is.
@@ -201,7 +219,7 @@ impl Cache {
     fn lead(self: &Arc<Self>, fills: &mut Fills, sought: &Sought, fill: Fill) -> Lead {
         let (key, fill) = (Key::of(&sought.bytes), Arc::new(fill));
         fills.entry(key.clone()).or_default().push(fill.clone());
-        Lead { cache: self.clone(), key, ends: sought.ends, fill, held: 0, over: false }
+        Lead { cache: self.clone(), key, ends: sought.ends, fill, over: false }
     }
 
     /// Forgets all answers to this URL, and does not keep what was asked for before: it has been changed.
@@ -232,7 +250,8 @@ impl Cache {
         })
     }
 
-    fn is_marked(&self, sought: &Sought, now: Instant) -> bool {
+    /// Whether answers to this could not be shared lately.
+    pub fn is_marked(&self, sought: &Sought, now: Instant) -> bool {
         self.marks.get(&self.hash.hash_one(&*sought.bytes)).is_some_and(|until| now < until)
     }
 
@@ -292,14 +311,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who fetches an answer. Dropped before it is over, it lets all who wait go, or cuts them off where they read already.
+/// Who fetches an answer. Dropped before it is over, it lets the next of those who wait lead, or cuts them off where they read already.
 pub struct Lead {
     cache: Arc<Cache>,
     key: Key,
     ends: Ends,
     pub fill: Arc<Fill>,
-    /// Bytes that count as under way.
-    held: u64,
     over: bool,
 }
 
@@ -311,21 +328,17 @@ impl Lead {
 
     /// One more piece; where it has become too much, the answer is not kept.
     pub fn pour(&mut self, piece: Bytes) {
+        self.fill.pour(self.cache.content.count(piece));
         if self.fill.is_narrow() {
             // A window has a bound of its own.
-            return self.fill.pour(piece);
+            return;
         }
-        let len = piece.len() as u64;
-        let filling = self.cache.filling.fetch_add(len, Ordering::Relaxed) + len;
-        self.held += len;
-        self.fill.pour(piece);
-        let budget = self.cache.memory.load(Ordering::Relaxed) / FILLING_PART;
-        let is_too_much = self.fill.poured() > self.cache.object_bytes_max() || filling > budget.max(self.cache.object_bytes_max());
-        if is_too_much {
+        let most = self.cache.object_bytes_max();
+        let beside = (self.cache.memory.load(Ordering::Relaxed) / BESIDE_PART).max(most);
+        if self.fill.poured() > most || self.cache.content_beside() > beside {
             self.mark();
             self.leave();
             self.fill.narrow();
-            self.unhold();
         }
     }
 
@@ -338,9 +351,9 @@ impl Lead {
         self.over = true;
         if let Some(opened) = self.fill.opened().filter(|_| !self.fill.is_narrow()) {
             let cost = self.fill.began.elapsed();
-            let content = Content::of(self.fill.pieces());
+            let content = Content::of(self.fill.pieces(), &self.cache.content);
             let asked = self.fill.began;
-            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, asked, cost);
+            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, asked, cost).counted(&self.cache.kept);
             let mut fills = self.cache.fills(self.url());
             if !self.fill.is_tainted() {
                 let key = &self.key.bytes()[..self.ends.situation];
@@ -353,17 +366,24 @@ impl Lead {
     }
 
     /// The content broke off.
-    pub fn fail(mut self, failure: Failure) {
+    pub fn cut(mut self, failure: Failure) {
         self.over = true;
         self.leave();
         self.fill.end(Err(failure));
+    }
+
+    /// The origin failed: `why`, or as its own answer says.
+    pub fn fail(mut self, why: Option<Failure>) {
+        self.over = true;
+        self.leave();
+        self.fill.settle(Settled::Failed(why));
     }
 
     /// The origin says that what is kept still holds, with this head and under these terms from now on.
     pub fn confirm(mut self, known: &Arc<Object>, head: Head, terms: Terms) -> Arc<Object> {
         self.over = true;
         let object = Object::new(known.key.clone(), head, terms, known.content.clone(), self.fill.began, known.cost);
-        let object = Arc::new(object);
+        let object = Arc::new(object.counted(&self.cache.kept));
         let mut fills = self.cache.fills(self.url());
         // What has come meanwhile is newer than what was confirmed.
         if !self.fill.is_tainted() && self.cache.has(known) {
@@ -410,20 +430,15 @@ impl Lead {
     fn leave(&self) {
         remove(&mut self.cache.fills(self.url()), &self.key, &self.fill);
     }
-
-    fn unhold(&mut self) {
-        self.cache.filling.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
-    }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.unhold();
         if !self.over {
             self.leave();
             match self.fill.opened() {
                 Some(_) => self.fill.end(Err(Failure::Internal)),
-                None => self.fill.settle(Settled::Released),
+                None => self.fill.settle(Settled::Failed(Some(Failure::Internal))),
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub struct Object {
     weight: u32,
     expired: AtomicBool,
     refreshing: AtomicBool,
+    /// While it is kept, its content counts as that.
+    kept: Option<Held>,
 }
 
 impl Object {
@@ -46,7 +48,25 @@ impl Object {
         let of_head = head.fields.arena().len() + head.fields.len() * OVERHEAD_PER_FIELD;
         let whole = key.bytes().len() + of_head + of_tags + content.weight() + OVERHEAD_BYTES;
         let weight = u32::try_from(whole).unwrap_or(u32::MAX);
-        Object { key, head, terms, content, tags, asked, cost, weight, expired: AtomicBool::new(false), refreshing: AtomicBool::new(false) }
+        Object {
+            key,
+            head,
+            terms,
+            content,
+            tags,
+            asked,
+            cost,
+            weight,
+            expired: AtomicBool::new(false),
+            refreshing: AtomicBool::new(false),
+            kept: None,
+        }
+    }
+
+    /// Its content counts as kept for as long as there is this object.
+    pub fn counted(mut self, kept: &Gauge) -> Object {
+        self.kept = Some(kept.hold(self.content.len()));
+        self
     }
 
     /// Bytes of memory that it holds.
@@ -81,6 +101,50 @@ pub(super) fn tags(fields: &Fields) -> Box<[Box<[u8]>]> {
     keys.chain(named).filter(|tag| !tag.is_empty()).map(Into::into).collect()
 }
 
+/// Counts the bytes of content that are in memory, whoever holds them: the store, a fill, or somebody who still reads what has gone from
+/// both.
+#[derive(Debug, Clone, Default)]
+pub struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counted until nobody has them any more.
+    pub fn count(&self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Counted { _count: self.hold(bytes.len() as u64), bytes })
+    }
+
+    fn hold(&self, bytes: u64) -> Held {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Held { gauge: self.clone(), bytes }
+    }
+}
+
+/// Counts until it is dropped.
+struct Held {
+    gauge: Gauge,
+    bytes: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+struct Counted {
+    _count: Held,
+    bytes: Bytes,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Content in pieces, shared by all who read it.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -89,10 +153,11 @@ pub struct Content {
 }
 
 impl Content {
-    pub fn of(pieces: Vec<Bytes>) -> Content {
+    /// `pieces` that `gauge` counts already.
+    pub fn of(pieces: Vec<Bytes>, gauge: &Gauge) -> Content {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
         let is_scattered = pieces.len() > 1 && length < (pieces.len() * PIECE_BYTES / 2) as u64;
-        let pieces = if is_scattered { gathered(&pieces) } else { pieces };
+        let pieces = if is_scattered { gathered(&pieces).into_iter().map(|piece| gauge.count(piece)).collect() } else { pieces };
         Content { pieces: pieces.into(), length }
     }
 
@@ -247,8 +312,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_memory_is_counted_until_nobody_reads_it() {
+        for sizes in [&[10][..], &[10, 20, 30], &[PIECE_BYTES, PIECE_BYTES]] {
+            let gauge = Gauge::default();
+            let pieces = sizes.iter().map(|size| gauge.count(Bytes::from(vec![0; *size]))).collect();
+            let content = Content::of(pieces, &gauge);
+            assert_eq!(gauge.bytes(), sizes.iter().sum::<usize>() as u64);
+            let body = content.body(None);
+            drop(content);
+            assert_eq!(gauge.bytes(), sizes.iter().sum::<usize>() as u64, "it is being read");
+            drop(body);
+            assert_eq!(gauge.bytes(), 0);
+        }
+    }
+
+    #[test]
     fn scattered_content_is_gathered() {
-        let content = Content::of(vec![Bytes::from_static(b"0123456789"); 20_000]);
+        let content = Content::of(vec![Bytes::from_static(b"0123456789"); 20_000], &Gauge::default());
         assert_eq!((content.len(), content.pieces.len()), (200_000, 4));
         assert_eq!(read(content.body(None)).len(), 200_000);
     }
@@ -258,7 +338,7 @@ mod tests {
         fn every_part_is_the_same_bytes(pieces in proptest::collection::vec(1usize..200_000, 0..5), from: proptest::sample::Index, to: proptest::sample::Index) {
             let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|at| at as u8).collect();
             let mut rest = Bytes::from(whole.clone());
-            let content = Content::of(pieces.iter().map(|len| rest.split_to(*len)).collect());
+            let content = Content::of(pieces.iter().map(|len| rest.split_to(*len)).collect(), &Gauge::default());
             prop_assert_eq!(content.len(), whole.len() as u64);
             prop_assert!(frames(content.body(None)) == whole);
             if !whole.is_empty() {

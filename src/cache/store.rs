@@ -54,11 +54,15 @@ const ENTRY_BYTES_EXPECTED: u64 = 8 << 10;
 pub struct Memory {
     entries: Cache<Key, Slot, Bytes, Keyed, Watch>,
     evicted: Arc<AtomicU64>,
+    shards: u64,
 }
 
 impl Memory {
     pub fn new(bytes: u64, object_bytes_max: u64) -> Memory {
-        let evicted = Arc::new(AtomicU64::new(0));
+        Memory::counting(bytes, object_bytes_max, Arc::default())
+    }
+
+    fn counting(bytes: u64, object_bytes_max: u64, evicted: Arc<AtomicU64>) -> Memory {
         let shards = shards(bytes, object_bytes_max);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
@@ -66,11 +70,19 @@ impl Memory {
             .estimated_items_capacity((bytes / ENTRY_BYTES_EXPECTED).max(32 * shards) as usize)
             .build()
             .expect("both capacities are set");
-        Memory { entries: Cache::with_options(options, Bytes, Keyed::default(), Watch(evicted.clone())), evicted }
+        Memory { entries: Cache::with_options(options, Bytes, Keyed::default(), Watch(evicted.clone())), evicted, shards }
     }
 
-    pub fn resize(&self, bytes: u64) {
-        self.entries.set_capacity(bytes);
+    /// What is kept stays, as far as it fits. `Some`: the largest object wants other shards, and this is what takes its place, with all
+    /// that is kept; here nothing is left.
+    pub fn resize(&self, bytes: u64, object_bytes_max: u64) -> Option<Memory> {
+        if shards(bytes, object_bytes_max) == self.shards {
+            self.entries.set_capacity(bytes);
+            return None;
+        }
+        let other = Memory::counting(bytes, object_bytes_max, self.evicted.clone());
+        self.entries.drain().for_each(|(key, slot)| other.entries.insert(key, slot));
+        Some(other)
     }
 
     /// Bytes held.
@@ -184,13 +196,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cache::object::Content;
+    use crate::cache::object::{Content, Gauge};
     use crate::cache::policy::Terms;
     use crate::message::{Head, Version};
 
     fn object(key: &str, bytes: usize) -> Arc<Object> {
         let terms = Terms::fresh(Duration::from_secs(9));
-        let content = Content::of(vec![bytes::Bytes::from(vec![0; bytes])]);
+        let content = Content::of(vec![bytes::Bytes::from(vec![0; bytes])], &Gauge::default());
         Arc::new(Object::new(
             Key::of(key.as_bytes()),
             Head::response(200, b"", Version::Http11),
@@ -231,8 +243,19 @@ mod tests {
         }
         assert!(store.weight() <= 8 << 20, "{}", store.weight());
         assert!(store.evicted() + store.len() as u64 >= 199_000);
-        store.resize(1 << 20);
+        assert!(store.resize(1 << 20, 1 << 17).is_none(), "it has as many shards as before");
         assert!(store.weight() <= (1 << 20) + 4096, "{}", store.weight());
+    }
+
+    #[test]
+    fn larger_objects_get_larger_shards_and_the_others_stay() {
+        let store = Memory::new(64 << 20, 64 << 10);
+        put(&store, "small", 10);
+        put(&store, "large", 16 << 20);
+        assert!(store.get(b"large").is_none(), "its shard is too small");
+        let store = store.resize(64 << 20, 16 << 20).expect("other shards");
+        put(&store, "large", 16 << 20);
+        assert!(store.get(b"large").is_some() && store.get(b"small").is_some());
     }
 
     #[test]

@@ -134,6 +134,11 @@ impl<'a> Place<'a> {
             self.tell(story, why);
             return Ok(Looked::Around(told_of(why)));
         }
+        // It will hardly be kept: then the client's conditions are the origin's to judge, which may spare itself the content.
+        if known.is_none() && head.fields.may_have(condition::FOR_US) && self.seat.cache.is_marked(&sought, now) {
+            self.tell(story, why);
+            return Ok(Looked::Around(told_of(why)));
+        }
         Ok(Looked::Want(self, Want { sought: sought.to_owned(), known, demands, why }))
     }
 

@@ -32,6 +32,8 @@ use crate::telemetry::CacheResult;
 
 /// Errands of one thread that go on without their client.
 const ORPHANS_MAX: usize = 256;
+/// Who has waited for so many fetches that failed, one after the other, waits no more.
+const FAILURES_MAX: u32 = 3;
 /// After so many bytes of an answer others get their turn.
 const TURN_BYTES: usize = 256 << 10;
 /// What of a client's request is about its own copy of the answer.
@@ -46,12 +48,22 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
         true => Join::Lead(cache.lead_alone(&want.sought, Instant::now())),
         false => cache.join(&want.sought, Instant::now()),
     };
+    let mut failed = 0;
     loop {
         let fill = match join {
             Join::Lead(led) => return lead(place, &want, led, head, story).await,
             Join::Wait(fill) => fill,
         };
         join = match wait(&fill, place.caching.lock_age).await {
+            // One after the other: an origin that fails does not get better by all asking at once.
+            Some(Seen::Settled(Settled::Failed(_))) if failed + 1 < FAILURES_MAX => {
+                failed += 1;
+                cache.join(&want.sought, Instant::now())
+            }
+            Some(Seen::Settled(Settled::Failed(Some(failure)))) => {
+                place.tell(story, CacheResult::Collapsed);
+                return Err(failure);
+            }
             Some(seen) => match share(place, &want, &fill, seen, head, story) {
                 Some(answer) => return Ok(answer),
                 None => Join::Lead(cache.lead_alone(&want.sought, Instant::now())),
@@ -106,7 +118,7 @@ fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: 
             let told = Say::Forwarded { why: told_of(want.why), status: None, stored: false, collapsed: true, detail: None };
             place.serve(request, &object, now, told)
         }
-        Seen::Settled(Settled::Released) => return None,
+        Seen::Settled(Settled::Released | Settled::Failed(_)) => return None,
     };
     place.tell(story, CacheResult::Collapsed);
     Some(answer)
@@ -151,6 +163,13 @@ async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mu
         News::Passed(mut answer, body, refusal) => {
             place.tell(story, want.why);
             let status = answer.status();
+            let mut body = body;
+            // The client's conditions were not passed on, since the answer might have been for all.
+            if condition::is_not_modified(&head.fields, &answer) {
+                restate(&mut answer, 304);
+                update::into_not_modified(&mut answer);
+                body = Body::empty();
+            }
             place.sign(&mut answer, told(Some(status), false, Some(refusal.as_str())), None);
             Ok(edit::own(Answer::Reply { head: answer, body }, &place.route.route))
         }
@@ -291,25 +310,30 @@ impl Errand {
         }
     }
 
-    async fn run(self, led: Lead, report: Rc<Report>) {
+    async fn run(mut self, led: Lead, report: Rc<Report>) {
         let sent = Instant::now();
         let mut exchange = Exchange::background(self.conn.clone(), sent, self.route.clone(), self.ledger.clone());
-        let asks = Asks { upgrade: false, session: None };
-        let (body, story) = (Body::empty(), exchange.parts().1);
-        let reached = forward::run(&self.pool, &self.timeouts, asks, &self.request, story, body, &mut Silent).await;
+        let mut reached = self.reach(&mut exchange).await;
+        let mut is_asked = self.known.as_ref().is_some_and(|known| condition::can_ask(&known.head));
+        if is_asked
+            && let (Ok((head, _)), Some(known)) = (&reached, &self.known)
+            && head.status() == 304
+            && !condition::confirms(head, &known.head)
+        {
+            // It holds something else for unchanged than we have.
+            self.request.fields.remove_all(condition::FOR_US);
+            is_asked = false;
+            reached = self.reach(&mut exchange).await;
+        }
+        let is_unasked = |head: &Head| head.status() == 304 && !is_asked && !self.client.fields.may_have(condition::FOR_US);
+        let reached = reached.and_then(|(head, body)| if is_unasked(&head) { Err(Failure::NotModifiedUnasked) } else { Ok((head, body)) });
         report.way.replace(Some(exchange));
         let received = Received { at: Instant::now(), wall: SystemTime::now(), delay: sent.elapsed() };
-        let reached = match reached {
-            Ok(Answer::Reply { head, body }) => Ok((head, body)),
-            // Not without being asked for.
-            Ok(Answer::Tunnel { .. }) => Err(Failure::UpgradeUnexpected),
-            Err(failure) => Err(failure),
-        };
         if let Some(known) = &self.known {
             known.give_up();
         }
         match (reached, &self.known) {
-            (Ok((head, _)), Some(known)) if head.status() == 304 => {
+            (Ok((head, _)), Some(known)) if head.status() == 304 && is_asked => {
                 let object = self.confirmed(known, head, received, led);
                 report.news.set(Some(News::Kept(object, CacheResult::Revalidated)));
             }
@@ -318,7 +342,7 @@ impl Errand {
                 report.news.set(Some(News::Kept(known.clone(), CacheResult::Stale)));
             }
             (Err(failure), _) => {
-                drop(led);
+                led.fail(Some(failure));
                 report.news.set(Some(News::Failed(failure)));
             }
             (Ok((head, body)), _) => {
@@ -328,16 +352,29 @@ impl Errand {
         }
     }
 
+    /// The origin's answer.
+    async fn reach(&self, exchange: &mut Exchange) -> Result<(Head, Body), Failure> {
+        let asks = Asks { upgrade: false, session: None };
+        let story = exchange.parts().1;
+        match forward::run(&self.pool, &self.timeouts, asks, &self.request, story, Body::empty(), &mut Silent).await? {
+            Answer::Reply { head, body } => Ok((head, body)),
+            // Not without being asked for.
+            Answer::Tunnel { .. } => Err(Failure::UpgradeUnexpected),
+        }
+    }
+
     /// What is kept, as the origin has confirmed it.
     fn confirmed(&self, known: &Arc<Object>, mut news: Head, received: Received, led: Lead) -> Arc<Object> {
         forwarding::to_downstream(&mut news, false);
-        update::prepare(&mut news, &[], &clock::date());
+        update::dated(&mut news, &clock::date());
         news.fields.remove(Name::Via);
+        // With its `Age`, which is that of the word that it still holds.
         let mut head = update::freshened(&known.head, &news);
-        match admit(self.asked, &head, received, &self.caching.rules, self.seat.chance()) {
+        let admitted = admit(self.asked, &head, received, &self.caching.rules, self.seat.chance());
+        update::prepare(&mut head, admitted.as_ref().map_or(&[], |admitted| &admitted.withheld));
+        match admitted {
             // Where it is to vary by other fields than before, it lies where others would find it.
             Ok(admitted) if Some(&admitted.vary) == Vary::of(&known.head.fields).as_ref() => {
-                admitted.withheld.iter().for_each(|name| head.fields.remove_named(name));
                 led.confirm(known, head.compact(), admitted.terms)
             }
             _ => {
@@ -371,8 +408,10 @@ impl Errand {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 // By its own words it may say nothing about what others would get.
-                if !self.is_alone() {
-                    if let Some(known) = self.known.as_ref().filter(|_| head.status() < 500) {
+                if !self.is_alone() && head.status() >= 500 {
+                    led.fail(None);
+                } else if !self.is_alone() {
+                    if let Some(known) = &self.known {
                         led.forget(known);
                     }
                     led.release();
@@ -383,7 +422,8 @@ impl Errand {
                 return;
             }
         };
-        update::prepare(&mut head, &admitted.withheld, &clock::date());
+        update::dated(&mut head, &clock::date());
+        update::prepare(&mut head, &admitted.withheld);
         if admitted.terms.judge(&Demands::default(), false, received.at) != Use::Fresh {
             // Kept to be asked about, but nobody else can use it as it is.
             led.mark();
@@ -416,7 +456,7 @@ impl Errand {
                 }
                 // For one reader at its time; what is kept has none.
                 Some(Ok(Frame::Trailers(_))) => {}
-                Some(Err(failure)) => return led.fail(failure),
+                Some(Err(failure)) => return led.cut(failure),
                 None => return led.finish(&self.client.fields),
             }
         }

@@ -131,7 +131,11 @@ impl State {
         caches.retain(|name, _| specs.iter().any(|spec| spec.name == *name));
         for model::Cache { name, memory, max_object } in specs {
             match caches.get(name) {
-                Some(cache) => cache.resize(*memory, *max_object),
+                Some(cache) => {
+                    if let Some(other) = cache.resize(*memory, *max_object) {
+                        caches.insert(name.clone(), Arc::new(other));
+                    }
+                }
                 None => {
                     let cache = Cache::new(name, *memory, *max_object, self.registry.cache(name));
                     caches.insert(name.clone(), Arc::new(cache));

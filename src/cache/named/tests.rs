@@ -72,6 +72,29 @@ fn one_leads_and_the_others_wait_until_it_is_over() {
 }
 
 #[test]
+fn who_waits_for_one_that_fails_leads_in_turn() {
+    let (cache, sought) = (cache(1 << 20, 1 << 16), sought("/"));
+    let seen = |fill: &Fill| match fill.poll_seen(&mut Context::from_waker(std::task::Waker::noop())) {
+        Poll::Ready(super::super::fill::Seen::Settled(settled)) => settled,
+        _ => panic!("it is over"),
+    };
+    let led = lead(&cache, &sought);
+    let fill = waits(&cache, &sought).expect("somebody leads");
+    led.fail(Some(Failure::UpstreamReset));
+    assert!(matches!(seen(&fill), Settled::Failed(Some(Failure::UpstreamReset))));
+    let led = lead(&cache, &sought);
+    let fill = waits(&cache, &sought).expect("the next leads, and is waited for");
+    // Nobody knows that its answer could not be shared.
+    drop(led);
+    assert!(matches!(seen(&fill), Settled::Failed(_)));
+    let led = lead(&cache, &sought);
+    let fill = waits(&cache, &sought).expect("and the next");
+    led.release();
+    assert!(matches!(seen(&fill), Settled::Released));
+    assert!(waits(&cache, &sought).is_none(), "all ask for themselves");
+}
+
+#[test]
 fn a_slow_leader_is_succeeded_once() {
     let (cache, sought) = (cache(1 << 20, 1 << 16), sought("/"));
     let slow = lead(&cache, &sought);
@@ -128,15 +151,53 @@ fn what_is_too_much_is_not_kept_and_frees_its_room() {
     let cache = cache(1 << 20, 1 << 10);
     let mut led = lead(&cache, &sought("/"));
     led.open(opened(&[]));
-    let _reader = led.fill.reader();
+    let reader = led.fill.reader();
     led.pour(Bytes::from(vec![0; 1 << 11]));
     led.pour(Bytes::from(vec![0; 1 << 11]));
     assert!(led.fill.is_narrow());
-    assert_eq!(cache.filling.load(Ordering::Relaxed), 0, "a window is not counted, however long");
     assert!(waits(&cache, &sought("/")).is_none());
     led.finish(&Fields::of(&[]));
     assert!(!has(&cache, "/", &Fields::of(&[])));
-    assert_eq!(cache.filling.load(Ordering::Relaxed), 0);
+    drop(reader);
+    assert_eq!(cache.content_beside(), 0);
+}
+
+/// Whoever reads slowly holds what he reads, kept or not. Beyond a part of the memory nothing more is taken in.
+#[test]
+fn what_is_read_after_it_has_gone_counts() {
+    let cache = cache(1 << 20, 100 << 10);
+    let large = |target: &str| {
+        let mut led = lead(&cache, &sought(target));
+        led.open(opened(&[]));
+        let reader = led.fill.reader().expect("nothing is gone yet");
+        led.pour(Bytes::from(vec![0; 60 << 10]));
+        let is_kept = !led.fill.is_narrow();
+        led.finish(&Fields::of(&[]));
+        (is_kept, reader)
+    };
+    let (is_kept, slow) = large("/1");
+    assert!(is_kept && has(&cache, "/1", &Fields::of(&[])));
+    assert_eq!(cache.content_beside(), 0, "it is read, but it is also kept");
+    cache.invalidate(&url("/1"));
+    assert_eq!(cache.content_beside(), 60 << 10);
+    assert!(!large("/2").0, "there is no room beside");
+    drop(slow);
+    assert_eq!(cache.content_beside(), 0);
+    assert!(large("/3").0);
+}
+
+#[test]
+fn a_cache_that_is_rebuilt_keeps_what_is_kept() {
+    let cache = cache(64 << 20, 64 << 10);
+    let german = Fields::of(&[("Accept-Language", "de")]);
+    fill(&cache, "/", &["Accept-Language"], &german);
+    let _slow = lead(&cache, &sought("/slow"));
+    let other = Arc::new(cache.resize(64 << 20, 16 << 20).expect("other shards"));
+    assert!(has(&other, "/", &german) && !has(&cache, "/", &german));
+    assert_eq!((other.object_bytes_max(), other.kept.bytes()), (16 << 20, 4));
+    fill(&other, "/2", &["X-Team"], &german);
+    assert!(has(&other, "/", &german) && has(&other, "/2", &german), "families are not mixed up");
+    assert!(other.resize(64 << 20, 16 << 20).is_none() && other.resize(65 << 20, 16 << 20).is_none());
 }
 
 /// Fetches an answer in this situation.

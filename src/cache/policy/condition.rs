@@ -38,6 +38,15 @@ pub fn ask(request: &mut Fields, kept: &Head) {
     }
 }
 
+/// Whether a 304 is about the kept answer (RFC 9111 4.3.4): one that names another entity tag is about something else.
+pub fn confirms(confirmation: &Head, kept: &Head) -> bool {
+    match (confirmation.fields.get(Name::Etag), kept.fields.get(Name::Etag)) {
+        (Some(said), Some(kept)) => is_weakly_same(said, kept),
+        // It has got one since, or has none to say.
+        _ => true,
+    }
+}
+
 /// Whether there is anything to ask with.
 pub fn can_ask(kept: &Head) -> bool {
     kept.fields.contains(Name::Etag) || kept.fields.contains(Name::LastModified)
@@ -133,6 +142,19 @@ mod tests {
         assert_eq!(request.get_all(Name::IfNoneMatch).collect::<Vec<_>>(), [b"\"ours\""]);
         assert_eq!(request.get_all(Name::IfModifiedSince).collect::<Vec<_>>(), [NOON.as_bytes()]);
         assert!(can_ask(&kept(&[("ETag", "x")])) && can_ask(&kept(&[("Last-Modified", NOON)])) && !can_ask(&kept(&[("Date", NOON)])));
+    }
+
+    #[test]
+    fn another_tag_confirms_nothing() {
+        for (said, have, expected) in [
+            (&[("ETag", "\"a\"")][..], &[("ETag", "\"a\"")][..], true),
+            (&[("ETag", "W/\"a\"")], &[("ETag", "\"a\"")], true),
+            (&[("ETag", "\"b\"")], &[("ETag", "\"a\"")], false),
+            (&[], &[("ETag", "\"a\"")], true),
+            (&[("ETag", "\"a\"")], &[("Last-Modified", NOON)], true),
+        ] {
+            assert_eq!(confirms(&kept(said), &kept(have)), expected, "{said:?} {have:?}");
+        }
     }
 
     #[test]

@@ -9,17 +9,20 @@ const NOT_KEPT: Names = Names::of(&[Name::Age, Name::Trailer, Name::CacheStatus]
 const OF_THE_CONTENT: Names = Names::of(&[Name::ContentLength, Name::ContentRange, Name::Etag]);
 
 /// Takes out what is not kept. Hop-by-hop fields, and those that `Connection` names, must be gone already.
-pub fn prepare(head: &mut Head, withheld: &[Vec<u8>], date: &[u8]) {
+pub fn prepare(head: &mut Head, withheld: &[Vec<u8>]) {
     head.fields.remove_all(NOT_KEPT);
     head.fields.remove_named(b"proxy-authentication-info");
     withheld.iter().for_each(|name| head.fields.remove_named(name));
+}
+
+/// RFC 9110 6.6.1: who receives an answer without a date, and keeps it, puts it in.
+pub fn dated(head: &mut Head, date: &[u8]) {
     if !head.fields.contains(Name::Date) {
-        // RFC 9110 6.6.1: who receives an answer without one, and keeps it, puts it in.
         head.fields.append_known(Name::Date, date);
     }
 }
 
-/// The kept head as a 304 has changed it: its fields in place of those of the same names. `confirmation` is prepared.
+/// The kept head as a 304 has changed it: its fields in place of those of the same names.
 pub fn freshened(kept: &Head, confirmation: &Head) -> Head {
     let mut head = kept.clone();
     let news = &confirmation.fields;
@@ -70,9 +73,10 @@ mod tests {
     #[test]
     fn what_is_about_one_exchange_is_not_kept() {
         let mut answer = head(200, &[("Age", "3"), ("A", "1"), ("b", "2"), ("Proxy-Authentication-Info", "x"), ("ETag", "\"e\"")]);
-        prepare(&mut answer, &[b"a".to_vec()], b"now");
+        prepare(&mut answer, &[b"a".to_vec()]);
+        dated(&mut answer, b"now");
         assert_eq!(answer.fields.iter().map(|(_, name, _)| name.to_vec()).collect::<Vec<_>>(), [&b"b"[..], b"ETag", b"date"]);
-        prepare(&mut answer, &[], b"later");
+        dated(&mut answer, b"later");
         assert_eq!(values(&answer, "date"), ["now"]);
     }
 
