@@ -94,6 +94,23 @@ fn forward(c: &mut Criterion) {
     group.finish();
 }
 
+/// What a route may ask for beside that: fields to set, to add and to take out.
+fn edit(c: &mut Criterion) {
+    let mut group = c.benchmark_group("edit");
+    let edit = |head: &mut Head| {
+        head.fields.remove_named(b"x-debug");
+        head.fields.remove_named(b"referer");
+        head.fields.set("x-team", b"payments");
+        head.fields.set("user-agent", b"hidden");
+        head.fields.append(b"x-trace", b"8f1c2b7e5a904d3c");
+    };
+    for (name, text) in requests() {
+        let head = request(&text);
+        group.bench_function(BenchmarkId::new("request", name), |b| b.iter_batched_ref(|| head.clone(), edit, BatchSize::SmallInput));
+    }
+    group.finish();
+}
+
 fn write(c: &mut Criterion) {
     let mut group = c.benchmark_group("write");
     let hop = hop();
@@ -153,5 +170,5 @@ fn content_bytes(coded: &[u8]) -> usize {
     }
 }
 
-criterion_group!(benches, parse, forward, write, decode);
+criterion_group!(benches, parse, forward, edit, write, decode);
 criterion_main!(benches);
