@@ -34,6 +34,7 @@ mod reload;
 mod responses;
 mod retries;
 mod routing;
+mod soak;
 mod sticky;
 mod strictness;
 mod support;
