@@ -94,6 +94,21 @@ fn what_may_not_be_kept_is_fetched_each_time() {
     }
 }
 
+/// `private` with a list of fields is about these alone: the one client whose answer it is gets them.
+#[test]
+fn fields_for_one_client_are_kept_for_none() {
+    let control = "Cache-Control: max-age=60, private=\"x-user, set-cookie\", no-cache=x-b\r\nX-User: 1\r\nX-B: 1\r\nSet-Cookie: a=b";
+    for (set_cookie, cookie) in [("refuse", Some("a=b")), ("strip", None)] {
+        let backend = always(control, "x");
+        let proxy = site(backend.address()).route(&format!("cache = {{ use = \"main\", set_cookie = \"{set_cookie}\" }}")).start();
+        for expected in [[Some("1"), Some("1"), cookie], [None; 3]] {
+            let answer = proxy.get("/");
+            assert_eq!(["x-user", "x-b", "set-cookie"].map(|name| answer.head.get(name)), expected, "{set_cookie}");
+        }
+        assert_eq!(backend.requests(), 1);
+    }
+}
+
 #[test]
 fn requests_that_are_not_for_the_cache_go_around_it() {
     let backend = always("Cache-Control: max-age=60", "x");
@@ -121,19 +136,45 @@ fn what_is_kept_answers_heads_parts_and_conditions() {
         ("Range: bytes=2-4", 206, "234", Some("bytes 2-4/10")),
         ("Range: bytes=-3", 206, "789", Some("bytes 7-9/10")),
         ("Range: bytes=10-", 416, "", Some("bytes */10")),
-        ("Range: bytes=0-1,4-5", 200, "0123456789", None),
+        ("Range: bytes=0-5,4-5", 200, "0123456789", None),
+        ("Range: bytes=0-1,90-", 206, "01", Some("bytes 0-1/10")),
         ("Range: bytes=0-1\r\nIf-Range: \"e\"", 206, "01", Some("bytes 0-1/10")),
         ("Range: bytes=0-1\r\nIf-Range: \"f\"", 200, "0123456789", None),
     ] {
         let answer = ask(&proxy, &format!("GET / HTTP/1.1\r\n{request}"));
         assert_eq!((answer.status(), answer.text().as_str(), answer.head.get("content-range")), (status, body, range), "{request}");
     }
+    let several = ask(&proxy, "GET / HTTP/1.1\r\nRange: bytes=8-, 0-1");
+    let kind = several.head.get("content-type").unwrap_or_default().to_owned();
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").expect("several parts");
+    let part =
+        |range: &str, text: &str| format!("--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes {range}/10\r\n\r\n{text}\r\n");
+    assert_eq!((several.status(), several.head.get("content-range")), (206, None));
+    assert_eq!(several.text(), [part("8-9", "89"), part("0-1", "01"), format!("--{boundary}--\r\n")].concat());
     let mut wire = proxy.connect();
     wire.send("GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"e\"\r\nConnection: close\r\n\r\n");
     let head = wire.head();
     assert_eq!((head.status(), head.get("etag"), head.get("content-type")), (304, Some("\"e\""), None));
     assert_eq!(wire.rest().0, b"");
     assert_eq!(backend.requests(), 1);
+}
+
+/// Who plays media asks for all of it in this way, and nobody else might ever ask for the whole.
+#[test]
+fn all_bytes_from_the_first_on_are_fetched_as_the_whole() {
+    let backend = always("Cache-Control: max-age=60\r\nETag: \"e\"", "0123456789");
+    let proxy = cached(backend.address());
+    for (range, text, said, requests) in [
+        ("bytes=3-", "0123456789", None, 1),
+        ("bytes=0-", "0123456789", Some("bytes 0-9/10"), 2),
+        ("bytes=3-", "3456789", Some("bytes 3-9/10"), 2),
+    ] {
+        let answer = ask(&proxy, &format!("GET / HTTP/1.1\r\nRange: {range}"));
+        assert_eq!((answer.text().as_str(), answer.head.get("content-range")), (text, said), "{range}");
+        assert_eq!(backend.requests(), requests, "{range}");
+    }
+    let other = ask(&proxy, "GET /other HTTP/1.1\r\nRange: bytes=0-\r\nIf-Range: \"f\"");
+    assert_eq!((other.status(), other.text().as_str()), (200, "0123456789"));
 }
 
 #[test]
@@ -193,6 +234,27 @@ fn an_origin_that_fails_is_not_asked_by_all_at_once() {
     }
     crowd.iter_mut().for_each(|wire| assert_eq!(wire.answer().status(), 502));
     backend.assert_untouched();
+}
+
+/// What comes ahead of the answer is the leader's, and is not kept with it.
+#[test]
+fn interim_answers_go_to_who_leads() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut origin = backend.accept();
+    origin.request();
+    origin.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    let hint = client.head();
+    assert_eq!((hint.status(), hint.get("link")), (103, Some("</a>")));
+    origin.send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(client.head().status(), 102);
+    for _ in 0..2 {
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.text().as_str(), answer.head.get("link")), (200, "body", None));
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
 }
 
 #[test]
@@ -506,9 +568,14 @@ fn variants_are_kept_beside_each_other() {
 /// The origin's answer is about what the origin was sent. Where that is not what the key says, it is nobody else's.
 #[test]
 fn a_request_that_the_origin_sees_differently_fills_nothing() {
-    for odd in
-        ["Host: a\r\nAccept-Language: de\r\nConnection: accept-language, close", "Host: A\r\nAccept-Language: de", "Host: a.", "Host: a:80"]
-    {
+    for odd in [
+        "Host: a\r\nAccept-Language: de\r\nConnection: accept-language, close",
+        "Host: A\r\nAccept-Language: de",
+        "Host: a.",
+        "Host: a:80",
+        "Host: a\r\nX-Original-URL: /admin",
+        "Host: a\r\nx-forwarded-PREFIX: //evil",
+    ] {
         let backend = always("Cache-Control: max-age=60\r\nVary: Accept-Language", "x");
         let proxy = cached(backend.address());
         let mut wire = proxy.connect();

@@ -124,6 +124,11 @@ pub struct Url<'a> {
 }
 
 impl Recipe {
+    /// Whether the route says that answers depend on this header, whose name is in lower case.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.vary_by.iter().any(|part| matches!(part, Part::Header(header) if header == name))
+    }
+
     /// Appends the situation of a request: the partition that its route belongs to, what the origin is told beside the URL, and what
     /// the route says that the answer depends on.
     pub fn write_situation(&self, partition: &str, told: &Told<'_>, request: &Fields, out: &mut Vec<u8>) {

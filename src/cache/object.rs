@@ -173,6 +173,26 @@ impl Content {
         self.length as usize + self.pieces.len() * OVERHEAD_PER_PIECE
     }
 
+    /// Parts of it, each behind something of ours, and something behind them all.
+    pub fn parts(&self, parts: Vec<(Bytes, Range<u64>)>, end: Bytes) -> Body {
+        let mut pieces = Vec::new();
+        for (before, range) in parts {
+            pieces.push(before);
+            let mut at = 0;
+            for piece in &*self.pieces {
+                let len = piece.len() as u64;
+                let (from, to) = (range.start.clamp(at, at + len), range.end.clamp(at, at + len));
+                if from < to {
+                    pieces.push(piece.slice((from - at) as usize..(to - at) as usize));
+                }
+                at += len;
+            }
+        }
+        pieces.push(end);
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Content { pieces: pieces.into(), length }.body(None)
+    }
+
     /// All of it, or a part.
     pub fn body(&self, range: Option<Range<u64>>) -> Body {
         match (&*self.pieces, range) {
@@ -348,6 +368,8 @@ mod tests {
                 prop_assert_eq!(part().length(), Length::Exact((b - a) as u64));
                 prop_assert!(read(part()) == whole[a..b]);
                 prop_assert!(frames(part()) == whole[a..b]);
+                let several = content.parts(vec![(Bytes::from_static(b"<"), a as u64..b as u64), (Bytes::from_static(b"|"), 0..1)], Bytes::from_static(b">"));
+                prop_assert!(frames(several) == [b"<", &whole[a..b], b"|", &whole[..1], b">"].concat());
             }
         }
     }

@@ -104,7 +104,7 @@ impl Proxy {
                 if let Some(seat) = &route.cache {
                     match Place::of(&route, seat, pool, timeouts, listener).look(head, &body, story)? {
                         Looked::Answer(answer) => return Ok(answer),
-                        Looked::Want(place, want) => return Box::pin(fetch::answer(&place, want, head, story)).await,
+                        Looked::Want(place, want) => return Box::pin(fetch::answer(&place, want, head, story, interim)).await,
                         Looked::Around(why) => around = Some(why),
                     }
                 }

@@ -5,14 +5,17 @@
 //! one, and two fields are put behind.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::record::{RouteSeat, Story};
 use super::view::PoolSeat;
 use super::{edit, fetch, reply};
-use crate::cache::key::{self, Url};
+use crate::cache::key::{self, Recipe, Url};
 use crate::cache::object::Object;
 use crate::cache::policy::condition;
 use crate::cache::policy::range::{self, Part};
@@ -130,12 +133,14 @@ impl<'a> Place<'a> {
             return Err(Failure::NotCached);
         }
         // A part of what is not there, or a head alone, fills nothing.
-        if method == Method::Head || (known.is_none() && head.fields.contains(Name::Range)) || !speaks_for_all(head, &told) {
-            self.tell(story, why);
-            return Ok(Looked::Around(told_of(why)));
-        }
-        // It will hardly be kept: then the client's conditions are the origin's to judge, which may spare itself the content.
-        if known.is_none() && head.fields.may_have(condition::FOR_US) && self.seat.cache.is_marked(&sought, now) {
+        let is_part = head.fields.contains(Name::Range);
+        let fills = method == Method::Get && (known.is_some() || !is_part || range::is_all(&head.fields));
+        // It will hardly be kept: then what the client has already is the origin's to judge, which may spare itself the content.
+        let is_hopeless = || {
+            let has_some = is_part || head.fields.may_have(condition::FOR_US);
+            known.is_none() && has_some && self.seat.cache.is_marked(&sought, now)
+        };
+        if !fills || !speaks_for_all(head, &told, &self.caching.recipe) || is_hopeless() {
             self.tell(story, why);
             return Ok(Looked::Around(told_of(why)));
         }
@@ -175,12 +180,57 @@ impl<'a> Place<'a> {
             update::into_not_modified(&mut head);
             body = Some(Body::empty());
         } else if request.fields.contains(Name::Range) && request.method() == Method::Get && object.head.status() == 200 {
-            body = part(request, object, &mut head);
+            body = self.part(request, object, &mut head);
         }
         let age = object.terms.age(now).as_secs();
         head.fields.append_known(Name::Age, digits(age, &mut [0; 20]));
         self.sign(&mut head, say, Some((object, now)));
         edit::own(Answer::Reply { head, body: body.unwrap_or_else(|| object.content.body(None)) }, &self.route.route)
+    }
+
+    /// Some of it, where the request's conditions allow. `None`: the whole.
+    fn part(&self, request: &Head, object: &Object, head: &mut Head) -> Option<Body> {
+        if !condition::allows_ranges(&request.fields, &object.head) {
+            return None;
+        }
+        let length = object.content.len();
+        let mut fields = request.fields.get_all(Name::Range);
+        let field = fields.next().filter(|_| fields.next().is_none())?;
+        match range::part(field, length) {
+            Part::Whole => None,
+            Part::Nothing => {
+                restate(head, 416);
+                head.fields.remove(Name::ContentLength);
+                head.fields.append_known(Name::ContentRange, format!("bytes */{length}").as_bytes());
+                Some(Body::empty())
+            }
+            Part::Bytes(range) => {
+                state_range(head, range.clone(), length);
+                Some(object.content.body(Some(range)))
+            }
+            Part::Several(ranges) => Some(self.several(ranges, object, head)),
+        }
+    }
+
+    /// Parts in one answer (RFC 9110 14.6).
+    fn several(&self, ranges: Vec<Range<u64>>, object: &Object, head: &mut Head) -> Body {
+        let length = object.content.len();
+        // What nobody could have put into the content.
+        let boundary = format!("{:032x}", self.seat.random.borrow_mut().u128(..));
+        let of_part = |(at, range): (usize, Range<u64>)| {
+            let mut text = if at == 0 { Vec::new() } else { b"\r\n".to_vec() };
+            text.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+            if let Some(kind) = object.head.fields.get(Name::ContentType) {
+                text.extend_from_slice(&[b"Content-Type: ", kind, b"\r\n"].concat());
+            }
+            text.extend_from_slice(format!("Content-Range: {}\r\n\r\n", content_range(range.clone(), length)).as_bytes());
+            (Bytes::from(text), range)
+        };
+        let parts = ranges.into_iter().enumerate().map(of_part).collect();
+        restate(head, 206);
+        head.fields.remove_all(Names::of(&[Name::ContentLength, Name::ContentType]));
+        head.fields.append_known(Name::ContentType, format!("multipart/byteranges; boundary={boundary}").as_bytes());
+        object.content.parts(parts, Bytes::from(format!("\r\n--{boundary}--\r\n")))
     }
 
     /// `Cache-Status` (RFC 9211). `kept`: what is kept, and when that is.
@@ -245,45 +295,51 @@ pub fn told_of(why: CacheResult) -> &'static str {
     }
 }
 
-/// One range of it, where the request's conditions allow. `None`: the whole.
-fn part(request: &Head, object: &Object, head: &mut Head) -> Option<Body> {
-    if let Some(tag) = request.fields.get(Name::IfRange)
-        && !condition::is_same_for_ranges(tag, &object.head)
-    {
-        return None;
-    }
-    let length = object.content.len();
-    let mut fields = request.fields.get_all(Name::Range);
-    let field = fields.next().filter(|_| fields.next().is_none())?;
-    let mut text = Vec::with_capacity(48);
-    text.extend_from_slice(b"bytes ");
-    match range::part(field, length) {
-        Part::Whole => None,
-        Part::Nothing => {
-            restate(head, 416);
-            head.fields.remove(Name::ContentLength);
-            text.extend_from_slice(b"*/");
-            text.extend_from_slice(digits(length, &mut [0; 20]));
-            head.fields.append_known(Name::ContentRange, &text);
-            Some(Body::empty())
-        }
-        Part::Bytes(range) => {
-            restate(head, 206);
-            head.fields.remove(Name::ContentLength);
-            for (number, behind) in [(range.start, &b"-"[..]), (range.end - 1, b"/"), (length, b"")] {
-                text.extend_from_slice(digits(number, &mut [0; 20]));
-                text.extend_from_slice(behind);
-            }
-            head.fields.append_known(Name::ContentRange, &text);
-            Some(object.content.body(Some(range)))
-        }
-    }
+/// Says that it is a part, and which.
+pub fn state_range(head: &mut Head, range: Range<u64>, length: u64) {
+    restate(head, 206);
+    head.fields.remove_all(Names::of(&[Name::ContentLength, Name::ContentRange]));
+    head.fields.append_known(Name::ContentRange, content_range(range, length).as_bytes());
+}
+
+fn content_range(range: Range<u64>, length: u64) -> String {
+    format!("bytes {}-{}/{length}", range.start, range.end - 1)
+}
+
+/// Fields by which frameworks let a request say what URL or method it is for, in place of the one that it has. They are not in the key
+/// unless the route puts them there.
+const STEERING: [&str; 18] = [
+    "front-end-https",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-script-name",
+    "x-url-scheme",
+];
+
+fn is_steered(head: &Head, recipe: &Recipe) -> bool {
+    let is_steering =
+        |name: &[u8]| STEERING.iter().any(|steering| name.eq_ignore_ascii_case(steering.as_bytes()) && !recipe.has_header(steering));
+    head.fields.may_have(Names::of(&[Name::Other])) && head.fields.iter().any(|(known, name, _)| known == Name::Other && is_steering(name))
 }
 
 /// Whether the origin sees what the key and the variant are made of. Else its answer may be about something that others who share them did
-/// not ask for: a redirect to the one spelling of a host, or the answer to a request without a field that `Connection` took away.
-pub fn speaks_for_all(head: &Head, told: &Told<'_>) -> bool {
-    is_plain(head.authority()) && is_plain(told.host) && !forwarding::withholds_fields(head)
+/// not ask for: a redirect to the one spelling of a host, the answer to a request without a field that `Connection` took away, or a page
+/// with links to where a client has said that the site is.
+pub fn speaks_for_all(head: &Head, told: &Told<'_>, recipe: &Recipe) -> bool {
+    is_plain(head.authority()) && is_plain(told.host) && !forwarding::withholds_fields(head) && !is_steered(head, recipe)
 }
 
 /// In the one spelling of an authority that keys have.

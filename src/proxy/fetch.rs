@@ -6,6 +6,7 @@
 //! rest waits for the head, and then reads along.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cached::{CacheSeat, Place, Say, Want, restate, speaks_for_all, told, told_of};
+use super::cached::{CacheSeat, Place, Say, Want, restate, speaks_for_all, state_range, told, told_of};
 use super::edit::{self, Asks};
 use super::forward;
 use super::record::{Exchange, Ledger, RouteSeat, Story};
@@ -21,7 +22,7 @@ use super::sticky::Session;
 use super::view::PoolSeat;
 use crate::cache::fill::{Fill, Flow, Opened, Seen, Settled};
 use crate::cache::object::Object;
-use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, Vary, admit, condition, update};
+use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, Vary, admit, condition, range, update};
 use crate::cache::{Join, Lead, Sought};
 use crate::failure::Failure;
 use crate::io::{Timer, clock};
@@ -40,7 +41,7 @@ const TURN_BYTES: usize = 256 << 10;
 const OF_THE_CLIENT: Names = Names::of(&[Name::Range, Name::IfRange, Name::IfNoneMatch, Name::IfModifiedSince]);
 
 /// What the cache has not, from the origin: through whoever fetches it already, or by leading.
-pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Story) -> Result<Answer, Failure> {
+pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Story, interim: &mut dyn Interim) -> Result<Answer, Failure> {
     let cache = &place.seat.cache;
     // What is for one client alone, by its own words, makes nobody wait.
     let alone = want.demands.no_store || head.fields.contains(Name::Authorization);
@@ -51,7 +52,7 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
     let mut failed = 0;
     loop {
         let fill = match join {
-            Join::Lead(led) => return lead(place, &want, led, head, story).await,
+            Join::Lead(led) => return lead(place, &want, led, head, story, interim).await,
             Join::Wait(fill) => fill,
         };
         join = match wait(&fill, place.caching.lock_age).await {
@@ -76,7 +77,7 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
 /// Fetches an answer anew that goes on being used meanwhile; does nothing where somebody does so already.
 pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &Head, story: &Story) {
     // For all, on the word of one: it must not be the word of one who asks for himself.
-    let is_odd = || !speaks_for_all(head, &told(head, &story.conn, place.listener));
+    let is_odd = || !speaks_for_all(head, &told(head, &story.conn, place.listener), &place.caching.recipe);
     let alone = head.fields.contains(Name::Authorization) || Demands::of(&head.fields).no_store || is_odd();
     if alone || !object.ask() {
         return;
@@ -108,7 +109,7 @@ fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: 
                 return None;
             }
             let told = Say::Forwarded { why: told_of(want.why), status: None, stored: true, collapsed: true, detail: None };
-            place.pass_on(request, &opened, fill.reader()?, told)
+            place.pass_on(request, &opened, None, fill.reader()?, told)
         }
         Seen::Settled(Settled::Kept(object)) => {
             let good = object.terms.judge(&want.demands, object.is_expired(), now) == Use::Fresh;
@@ -124,20 +125,35 @@ fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: 
     Some(answer)
 }
 
-async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mut Story) -> Result<Answer, Failure> {
+async fn lead(
+    place: &Place<'_>,
+    want: &Want,
+    led: Lead,
+    head: &Head,
+    story: &mut Story,
+    interim: &mut dyn Interim,
+) -> Result<Answer, Failure> {
     let known = want.known.clone();
     let errand = Errand::new(place, head, story, known, want.demands);
     let report = Rc::new(Report::default());
     let mut errand = Running(Some(Box::pin(errand.run(led, report.clone()))));
-    let news = poll_fn(|cx| {
-        let over = errand.poll(cx).is_ready();
-        match report.news.take() {
-            Some(news) => Poll::Ready(news),
-            None if over => Poll::Ready(News::Failed(Failure::Internal)),
-            None => Poll::Pending,
+    let news = loop {
+        let next = poll_fn(|cx| {
+            let over = errand.poll(cx).is_ready();
+            if let Some(ahead) = report.ahead.borrow_mut().pop_front() {
+                return Poll::Ready(Err(ahead));
+            }
+            match report.news.take() {
+                Some(news) => Poll::Ready(Ok(news)),
+                None if over => Poll::Ready(Ok(News::Failed(Failure::Internal))),
+                None => Poll::Pending,
+            }
+        });
+        match next.await {
+            Ok(news) => break news,
+            Err(ahead) => interim.send(&ahead).await?,
         }
-    })
-    .await;
+    };
     errand.go_on();
     if let Some(way) = report.way.borrow_mut().as_mut() {
         story.adopt(way.parts().1);
@@ -148,9 +164,9 @@ async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mu
             place.tell(story, want.why);
             Err(failure)
         }
-        News::Open(opened, body) => {
+        News::Open(opened, own, body) => {
             place.tell(story, want.why);
-            Ok(place.pass_on(head, &opened, body, told(Some(opened.head.status()), true, None)))
+            Ok(place.pass_on(head, &opened, own, body, told(Some(opened.head.status()), true, None)))
         }
         News::Kept(object, result) => {
             place.tell(story, result);
@@ -177,14 +193,22 @@ async fn lead(place: &Place<'_>, want: &Want, led: Lead, head: &Head, story: &mu
 }
 
 impl Place<'_> {
-    /// An answer that is on its way into the cache.
-    fn pass_on(&self, request: &Head, opened: &Opened, body: Body, say: Say) -> Answer {
-        let mut head = opened.head.copy();
+    /// An answer that is on its way into the cache. `own`: its head, where this client is sent another than is kept.
+    fn pass_on(&self, request: &Head, opened: &Opened, own: Option<Head>, body: Body, say: Say) -> Answer {
+        let mut head = own.unwrap_or_else(|| opened.head.copy());
         let mut body = body;
         if condition::is_not_modified(&request.fields, &opened.head) {
             restate(&mut head, 304);
             update::into_not_modified(&mut head);
             body = Body::empty();
+        } else if let Length::Exact(length) = body.length()
+            && length > 0
+            && opened.head.status() == 200
+            && range::is_all(&request.fields)
+            && condition::allows_ranges(&request.fields, &opened.head)
+        {
+            // All of it, from the first byte on, is what is on its way.
+            state_range(&mut head, 0..length, length);
         }
         let age = opened.admitted.terms.age(Instant::now()).as_secs();
         if age > 0 {
@@ -197,8 +221,8 @@ impl Place<'_> {
 
 /// How an errand ended, as far as its leader has to know.
 enum News {
-    /// It is shared, and will be kept. The leader reads it as all do.
-    Open(Arc<Opened>, Body),
+    /// It is shared, and will be kept. The leader reads it as all do; with a head of its own where fields of it are for nobody else.
+    Open(Arc<Opened>, Option<Head>, Body),
     /// What is kept may be used.
     Kept(Arc<Object>, CacheResult),
     /// It is for the leader alone.
@@ -208,6 +232,8 @@ enum News {
 
 #[derive(Default)]
 struct Report {
+    /// What the origin says ahead of its answer. It is about one exchange, and so for the leader alone.
+    ahead: RefCell<VecDeque<Head>>,
     news: Cell<Option<News>>,
     /// What happened on the way to the origin.
     way: RefCell<Option<Box<Exchange>>>,
@@ -313,7 +339,7 @@ impl Errand {
     async fn run(mut self, led: Lead, report: Rc<Report>) {
         let sent = Instant::now();
         let mut exchange = Exchange::background(self.conn.clone(), sent, self.route.clone(), self.ledger.clone());
-        let mut reached = self.reach(&mut exchange).await;
+        let mut reached = self.reach(&mut exchange, &report).await;
         let mut is_asked = self.known.as_ref().is_some_and(|known| condition::can_ask(&known.head));
         if is_asked
             && let (Ok((head, _)), Some(known)) = (&reached, &self.known)
@@ -323,7 +349,7 @@ impl Errand {
             // It holds something else for unchanged than we have.
             self.request.fields.remove_all(condition::FOR_US);
             is_asked = false;
-            reached = self.reach(&mut exchange).await;
+            reached = self.reach(&mut exchange, &report).await;
         }
         let is_unasked = |head: &Head| head.status() == 304 && !is_asked && !self.client.fields.may_have(condition::FOR_US);
         let reached = reached.and_then(|(head, body)| if is_unasked(&head) { Err(Failure::NotModifiedUnasked) } else { Ok((head, body)) });
@@ -353,10 +379,10 @@ impl Errand {
     }
 
     /// The origin's answer.
-    async fn reach(&self, exchange: &mut Exchange) -> Result<(Head, Body), Failure> {
+    async fn reach(&self, exchange: &mut Exchange, report: &Report) -> Result<(Head, Body), Failure> {
         let asks = Asks { upgrade: false, session: None };
         let story = exchange.parts().1;
-        match forward::run(&self.pool, &self.timeouts, asks, &self.request, story, Body::empty(), &mut Silent).await? {
+        match forward::run(&self.pool, &self.timeouts, asks, &self.request, story, Body::empty(), &mut Ahead(report)).await? {
             Answer::Reply { head, body } => Ok((head, body)),
             // Not without being asked for.
             Answer::Tunnel { .. } => Err(Failure::UpgradeUnexpected),
@@ -423,6 +449,14 @@ impl Errand {
             }
         };
         update::dated(&mut head, &clock::date());
+        // `private="x-user"`: this client is that user.
+        let own = (!admitted.withheld.is_empty()).then(|| {
+            let mut own = head.copy();
+            let cookie = [b"set-cookie".to_vec()];
+            let for_nobody = if self.caching.rules.strip_cookies { &cookie[..] } else { &[] };
+            update::prepare(&mut own, for_nobody);
+            own
+        });
         update::prepare(&mut head, &admitted.withheld);
         if admitted.terms.judge(&Demands::default(), false, received.at) != Use::Fresh {
             // Kept to be asked about, but nobody else can use it as it is.
@@ -434,7 +468,7 @@ impl Errand {
         if let Some(report) = report
             && let (Some(opened), Some(reader)) = (led.fill.opened(), led.fill.reader())
         {
-            report.news.set(Some(News::Open(opened, reader)));
+            report.news.set(Some(News::Open(opened, own, reader)));
         }
         self.pour(body, led).await;
     }
@@ -463,18 +497,20 @@ impl Errand {
     }
 }
 
+/// What `stale-if-error` means by an error (RFC 5861 4).
 fn is_error(reached: &Result<(Head, Body), Failure>) -> bool {
     match reached {
-        Ok((head, _)) => head.status() >= 500,
+        Ok((head, _)) => matches!(head.status(), 500 | 502..=504),
         Err(_) => true,
     }
 }
 
-/// Interim answers are about one exchange, and this one is for many.
-struct Silent;
+/// Hands interim answers to the leader, as many as `forward` lets through. Where it has left they are never fetched.
+struct Ahead<'a>(&'a Report);
 
-impl Interim for Silent {
-    fn send<'a>(&'a mut self, _: &'a Head) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+impl Interim for Ahead<'_> {
+    fn send<'a>(&'a mut self, head: &'a Head) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+        self.0.ahead.borrow_mut().push_back(head.copy());
         Box::pin(async { Ok(()) })
     }
 }

@@ -12,8 +12,6 @@ use crate::message::{Head, Method, Name};
 const HEURISTIC_PART: u32 = 10;
 /// And the longest.
 const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 3600);
-/// An age that can not be read is taken for more than any lifetime.
-const AGE_UNKNOWN: Duration = Duration::from_secs(2 * times::SECONDS_MAX);
 
 /// What the request was that drew the answer.
 #[derive(Debug, Clone, Copy)]
@@ -206,14 +204,9 @@ fn heuristic_lifetime(answer: &Head, date: Option<SystemTime>, received: Receive
     Some((unchanged / HEURISTIC_PART).min(HEURISTIC_MAX))
 }
 
-/// RFC 9111 4.2.3. More than one age, or one that is no number, makes it old: nobody can say which is right.
+/// RFC 9111 4.2.3. Of several ages the first counts, and one that is no number does not (5.1).
 fn initial_age(answer: &Head, date: Option<SystemTime>, received: Received) -> Duration {
-    let mut members = answer.fields.members(Name::Age);
-    let said = match (members.next(), members.next()) {
-        (None, _) => Duration::ZERO,
-        (Some(age), None) => times::seconds(age).unwrap_or(AGE_UNKNOWN),
-        (Some(_), Some(_)) => AGE_UNKNOWN,
-    };
+    let said = answer.fields.members(Name::Age).next().and_then(times::seconds).unwrap_or_default();
     let apparent = date.and_then(|date| received.wall.duration_since(date).ok()).unwrap_or_default();
     // Dates are whole seconds: what is under one says nothing.
     let apparent = Duration::from_secs(apparent.as_secs());

@@ -52,8 +52,18 @@ pub fn can_ask(kept: &Head) -> bool {
     kept.fields.contains(Name::Etag) || kept.fields.contains(Name::LastModified)
 }
 
+/// Whether a request for a part may have it of the kept answer, or wants the whole because it has a part of another.
+pub fn allows_ranges(request: &Fields, kept: &Head) -> bool {
+    let mut conditions = request.get_all(Name::IfRange);
+    match (conditions.next(), conditions.next()) {
+        (None, _) => true,
+        (Some(condition), None) => is_same_for_ranges(condition, kept),
+        _ => false,
+    }
+}
+
 /// `If-Range`: whether the part that the client has is of this very answer. Weak validators do not count (RFC 9110 13.1.5).
-pub fn is_same_for_ranges(condition: &[u8], kept: &Head) -> bool {
+fn is_same_for_ranges(condition: &[u8], kept: &Head) -> bool {
     let condition = condition.trim_ascii();
     match times::date(condition) {
         Some(_) => {

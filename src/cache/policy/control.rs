@@ -8,6 +8,11 @@ use std::time::Duration;
 use super::times::seconds;
 use crate::message::{Fields, Name, Names};
 
+/// Fields that an answer may forbid to keep with it. Each is looked for among all of its fields.
+const WITHHELD_MAX: usize = 64;
+/// Members of a targeted field. Each is compared with all behind it.
+const MEMBERS_MAX: usize = 64;
+
 /// What an answer says about being kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Control {
@@ -65,12 +70,12 @@ impl Control {
         }
     }
 
-    /// `false`: it lists no fields, and so means all of the answer.
+    /// `false`: it lists no fields, or more than anybody means, and so means all of the answer.
     fn withhold(&mut self, directive: &Directive<'_>) -> bool {
         let names = directive.value.unwrap_or_default().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         let before = self.withheld.len();
-        self.withheld.extend(names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec));
-        self.withheld.len() > before
+        self.withheld.extend(names.filter(|name| !name.is_empty()).take(WITHHELD_MAX + 1).map(<[u8]>::to_vec));
+        self.withheld.len() > before && self.withheld.len() <= WITHHELD_MAX
     }
 }
 
@@ -188,19 +193,49 @@ fn closing_quote(text: &[u8]) -> usize {
 /// A targeted field: a dictionary of RFC 8941, or it does not count at all. Its keys are in lower case, and the last of two counts.
 fn targeted<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Control> {
     let text = lines.collect::<Vec<_>>().join(&b',');
-    let members = dictionary(&text)?;
+    let members = dictionary(&text).filter(|members| members.len() <= MEMBERS_MAX)?;
     let mut control = Control { targeted: true, ..Control::default() };
-    for (at, (name, value)) in members.iter().enumerate() {
+    for (at, (name, item)) in members.iter().enumerate() {
+        // RFC 9213 2.1: what is of the wrong type can not be read as the field it is in.
+        if is_of_seconds(name) && !item.is_some_and(Item::is_integer) {
+            return None;
+        }
         let is_last = members[at + 1..].iter().all(|(other, _)| other != name);
-        if is_last && *value != Some(b"?0") {
-            control.take(&Directive { name, value: value.filter(|value| *value != b"?1") });
+        if is_last && *item != Some(Item::Bare(b"?0")) {
+            control.take(&Directive { name, value: item.filter(|item| *item != Item::Bare(b"?1")).map(Item::text) });
         }
     }
     (!members.is_empty()).then_some(control)
 }
 
-/// Keys with their bare items, as they are written but for the quotes of strings; parameters are left out. `None`: it is no dictionary.
-fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Option<&[u8]>)>> {
+fn is_of_seconds(name: &[u8]) -> bool {
+    matches!(name, b"max-age" | b"s-maxage" | b"stale-while-revalidate" | b"stale-if-error")
+}
+
+/// What a key of a dictionary stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item<'a> {
+    /// Anything but a string, as it is written.
+    Bare(&'a [u8]),
+    /// Without its quotes.
+    Text(&'a [u8]),
+}
+
+impl<'a> Item<'a> {
+    fn text(self) -> &'a [u8] {
+        let (Item::Bare(text) | Item::Text(text)) = self;
+        text
+    }
+
+    fn is_integer(self) -> bool {
+        let Item::Bare(text) = self else { return false };
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    }
+}
+
+/// Keys with their items; parameters are left out. `None`: it is no dictionary.
+fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Option<Item<'_>>)>> {
     let mut members = Vec::new();
     let mut rest = text.trim_ascii();
     while !rest.is_empty() {
@@ -237,17 +272,17 @@ fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Option<&[u8]>)>> {
     Some(members)
 }
 
-fn item(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn item(text: &[u8]) -> Option<(Item<'_>, &[u8])> {
     if let Some(quoted) = text.strip_prefix(b"\"") {
         let end = closing_quote(quoted);
-        return (end < quoted.len()).then(|| (&quoted[..end], &quoted[end + 1..]));
+        return (end < quoted.len()).then(|| (Item::Text(&quoted[..end]), &quoted[end + 1..]));
     }
     if text.starts_with(b"(") {
         let end = text.iter().position(|byte| *byte == b')')?;
-        return Some((&text[..=end], &text[end + 1..]));
+        return Some((Item::Bare(&text[..=end]), &text[end + 1..]));
     }
     let (value, rest) = split(text, |byte| !matches!(byte, b',' | b';' | b' ' | b'\t' | b'"' | b'(' | b')'));
-    (!value.is_empty()).then_some((value, rest))
+    (!value.is_empty()).then_some((Item::Bare(value), rest))
 }
 
 fn split(text: &[u8], belongs: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
@@ -309,6 +344,8 @@ mod tests {
             assert!(control(&[whole]).private, "{whole}");
         }
         assert!(control(&["No-CaChE"]).no_cache);
+        let many = vec!["a"; WITHHELD_MAX + 1].join(",");
+        assert!(control(&[&format!("private=\"{many}\"")]).private, "more than anybody means");
         assert!(control(&["no-store=foo"]).no_store);
     }
 
@@ -344,8 +381,25 @@ mod tests {
             assert_eq!((said(text).max_age, said(text).no_store, said(text).targeted), (ten, false, true), "{text}");
         }
         assert!(said("no-store").no_store && said("no-store=?1").no_store && !said("no-store=?0").no_store);
-        assert_eq!(said("max-age=a").max_age, Some(Duration::ZERO));
-        for broken in ["", "MAX-AGE=10", "max-age=10,", "max-age=10 b", "=3", "a=\"", "max-age=", ";a"] {
+        assert_eq!(said("max-age=-1").max_age, Some(Duration::ZERO));
+        let many = vec!["a"; MEMBERS_MAX + 1].join(",");
+        for broken in [
+            "max-age=a",
+            "max-age=\"10\"",
+            "max-age",
+            "max-age=1.5",
+            "max-age=(10)",
+            "s-maxage=?1",
+            &*many,
+            "",
+            "MAX-AGE=10",
+            "max-age=10,",
+            "max-age=10 b",
+            "=3",
+            "a=\"",
+            "max-age=",
+            ";a",
+        ] {
             assert!(!said(broken).targeted && said(broken).no_store, "{broken:?}");
         }
     }

@@ -1,23 +1,66 @@
-//! One range of bytes out of a whole (RFC 9110 14). Several at once are not taken apart: the whole is a valid answer to them too.
+//! Ranges of bytes out of a whole (RFC 9110 14).
 
 use std::ops::Range;
+
+use crate::message::{Fields, Name};
+
+/// Whoever asks for more ranges than this at once gets the whole: each costs a head of its own.
+const RANGES_MAX: usize = 16;
 
 /// What a `Range` field makes of a content of known length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// As if the field were not there: it is malformed, of another unit, or asks for several ranges.
+    /// As if the field were not there: it is malformed, of another unit, or asks for too many ranges, or for the same bytes twice.
     Whole,
     Bytes(Range<u64>),
-    /// 416: it begins behind the end.
+    /// More than one, none of them empty, none over another, in the order in which they were asked for.
+    Several(Vec<Range<u64>>),
+    /// 416: all begin behind the end.
     Nothing,
 }
 
+/// Whether a request is for all bytes from the first on, as those who play media ask for what they begin to read.
+pub fn is_all(request: &Fields) -> bool {
+    let mut fields = request.get_all(Name::Range);
+    match (fields.next(), fields.next()) {
+        (Some(field), None) => specs(field).is_some_and(|spec| spec == b"0-"),
+        _ => false,
+    }
+}
+
 pub fn part(field: &[u8], length: u64) -> Part {
+    let Some(specs) = specs(field) else { return Part::Whole };
+    let (mut ranges, mut asked): (Vec<Range<u64>>, _) = (Vec::new(), false);
+    for (at, spec) in specs.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty()).enumerate() {
+        asked = true;
+        match one(spec, length) {
+            _ if at >= RANGES_MAX => return Part::Whole,
+            Part::Whole => return Part::Whole,
+            Part::Bytes(range) => ranges.push(range),
+            _ => {}
+        }
+    }
+    let are_apart =
+        |(at, range): (usize, &Range<u64>)| ranges[..at].iter().all(|other| other.end <= range.start || range.end <= other.start);
+    match ranges.len() {
+        0 if asked => Part::Nothing,
+        0 => Part::Whole,
+        1 => Part::Bytes(ranges.remove(0)),
+        _ if ranges.iter().enumerate().all(are_apart) => Part::Several(ranges),
+        _ => Part::Whole,
+    }
+}
+
+/// What stands behind the unit; `None`: it is none that we know.
+fn specs(field: &[u8]) -> Option<&[u8]> {
     let field = field.trim_ascii();
-    let spec = match field.split_at_checked(6) {
-        Some((unit, spec)) if unit.eq_ignore_ascii_case(b"bytes=") => spec.trim_ascii(),
-        _ => return Part::Whole,
-    };
+    match field.split_at_checked(6) {
+        Some((unit, specs)) if unit.eq_ignore_ascii_case(b"bytes=") => Some(specs.trim_ascii()),
+        _ => None,
+    }
+}
+
+fn one(spec: &[u8], length: u64) -> Part {
     let Some(dash) = spec.iter().position(|byte| *byte == b'-') else { return Part::Whole };
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);
     match (number(first), number(last)) {
@@ -58,7 +101,16 @@ mod tests {
             ("bytes=10-", Part::Nothing),
             ("bytes=10-11", Part::Nothing),
             ("bytes=-0", Part::Nothing),
-            ("bytes=0-1,3-4", Part::Whole),
+            ("bytes=0-1,3-4", Part::Several(vec![0..2, 3..5])),
+            ("bytes=-2, 0-1 ,,", Part::Several(vec![8..10, 0..2])),
+            ("bytes=0-1,20-30", Part::Bytes(0..2)),
+            ("bytes=20-30,-0", Part::Nothing),
+            ("bytes=0-4,4-5", Part::Whole),
+            ("bytes=0-1,a-b", Part::Whole),
+            ("bytes=0-1,3", Part::Whole),
+            ("bytes=0-1,30-20", Part::Whole),
+            ("bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8,9-9,-0,-0,-0,-0,-0,-0,-0", Part::Whole),
+            ("bytes=,", Part::Whole),
             ("bytes=2-1", Part::Whole),
             ("bytes=-", Part::Whole),
             ("bytes=a-", Part::Whole),
@@ -73,13 +125,26 @@ mod tests {
         assert_eq!(part(b"bytes=-5", 0), Part::Nothing);
     }
 
+    #[test]
+    fn who_wants_all_of_it_says_so() {
+        let is_all = |lines: &[&str]| is_all(&Fields::of(&lines.iter().map(|line| ("Range", *line)).collect::<Vec<_>>()));
+        assert!(is_all(&["bytes=0-"]) && is_all(&["Bytes= 0- "]));
+        for lines in [&[][..], &["bytes=1-"], &["bytes=0-1"], &["bytes=0-,5-"], &["bytes=0-", "bytes=0-"], &["lines=0-"], &["bytes=-0"]] {
+            assert!(!is_all(lines), "{lines:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_part_lies_within_the_whole(field in "(bytes=)?[0-9a,-]{0,24}", raw in proptest::collection::vec(any::<u8>(), 0..20), length: u64) {
             for field in [field.as_bytes(), &raw] {
-                if let Part::Bytes(range) = part(field, length) {
-                    prop_assert!(range.start < range.end && range.end <= length);
-                }
+                let ranges = match part(field, length) {
+                    Part::Bytes(range) => vec![range],
+                    Part::Several(ranges) => ranges,
+                    _ => continue,
+                };
+                prop_assert!(ranges.iter().all(|range| range.start < range.end && range.end <= length));
+                prop_assert!(ranges.iter().map(|range| range.end - range.start).sum::<u64>() <= length);
             }
         }
     }

@@ -14,10 +14,76 @@ pub fn seconds(text: &[u8]) -> Option<Duration> {
     Some(Duration::from_secs(number))
 }
 
-/// A date in any of the three forms of RFC 9110 5.6.7, which are case-sensitive; `None`: it is none.
+/// A date in any of the three forms of RFC 9110 5.6.7; `None`: it is none, or before 1970. Letters count in any case, and the day of the
+/// week need only be one: which it was follows from the date.
 pub fn date(text: &[u8]) -> Option<SystemTime> {
-    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
-    httpdate::parse_http_date(text).ok()
+    let text = text.trim_ascii();
+    let (weekday, rest) = text.split_at(text.iter().position(|byte| matches!(byte, b',' | b' '))?);
+    if !WEEKDAYS.iter().any(|day| weekday.eq_ignore_ascii_case(day) || weekday.eq_ignore_ascii_case(&day[..3])) {
+        return None;
+    }
+    match *rest {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        [b',', b' ', ref day @ .., b' ', m, o, n, b' ', y1, y2, y3, y4, b' ', h1, h2, b':', m1, m2, b':', s1, s2, b' ', g, t, z]
+            if day.len() == 2 && is_gmt([g, t, z]) =>
+        {
+            moment(&[y1, y2, y3, y4], [m, o, n], day, [h1, h2, m1, m2, s1, s2])
+        }
+        // Sunday, 06-Nov-94 08:49:37 GMT
+        [b',', b' ', d1, d2, b'-', m, o, n, b'-', y1, y2, b' ', h1, h2, b':', m1, m2, b':', s1, s2, b' ', g, t, z] if is_gmt([g, t, z]) => {
+            let century = if y1 < b'7' { *b"20" } else { *b"19" };
+            moment(&[century[0], century[1], y1, y2], [m, o, n], &[d1, d2], [h1, h2, m1, m2, s1, s2])
+        }
+        // Sun Nov  6 08:49:37 1994
+        [b' ', m, o, n, b' ', d1, d2, b' ', h1, h2, b':', m1, m2, b':', s1, s2, b' ', y1, y2, y3, y4] => {
+            let day = [if d1 == b' ' { b'0' } else { d1 }, d2];
+            moment(&[y1, y2, y3, y4], [m, o, n], &day, [h1, h2, m1, m2, s1, s2])
+        }
+        _ => None,
+    }
+}
+
+const WEEKDAYS: [&[u8]; 7] = [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
+const MONTHS: [&[u8; 3]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+
+fn is_gmt(zone: [u8; 3]) -> bool {
+    zone.eq_ignore_ascii_case(b"gmt")
+}
+
+/// `clock`: hours, minutes, seconds, two digits each.
+fn moment(year: &[u8], month: [u8; 3], day: &[u8], clock: [u8; 6]) -> Option<SystemTime> {
+    let [year, day] = [number(year)?, number(day)?];
+    let month = 1 + MONTHS.iter().position(|name| month.eq_ignore_ascii_case(*name))? as u64;
+    let [hour, minute, second] = [number(&clock[..2])?, number(&clock[2..4])?, number(&clock[4..])?];
+    // A leap second is the one before it.
+    if year < 1970 || day == 0 || day > days_of(year, month) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second.min(59);
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+}
+
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+fn days_of(year: u64, month: u64) -> u64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
+    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
+    let of_years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
+    of_years + (1..month).map(|month| days_of(year, month)).sum::<u64>() + day - 1
 }
 
 #[cfg(test)]
@@ -50,10 +116,35 @@ mod tests {
     #[test]
     fn all_three_forms_are_one_date() {
         let expected = Some(UNIX_EPOCH + Duration::from_secs(784_111_777));
-        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "SUN, 06 nOV 1994 08:49:37 gmt",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+        ] {
             assert_eq!(date(text.as_bytes()), expected, "{text}");
         }
-        for text in ["", "0", "-1", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 24:00:00 GMT", "\u{e9}", "1994-11-06T08:49:37Z"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "\u{e9}",
+            "1994-11-06T08:49:37Z",
+            "Sun, 31 Apr 1994 08:49:37 GMT",
+            "Sun, 29 Feb 2100 08:49:37 GMT",
+            "Xyz, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun,  6 Nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 94 08:49:37 GMT",
+            "Sun, 06-Nov-1994 08:49:37 GMT",
+            "Sun 06 Nov 1994 08:49:37 GMT",
+        ] {
             assert_eq!(date(text.as_bytes()), None, "{text}");
         }
     }

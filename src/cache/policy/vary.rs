@@ -9,6 +9,8 @@ use crate::message::{Fields, Name};
 
 /// An answer that depends on more fields than this is not worth keeping: hardly two requests would agree on all.
 const NAMES_MAX: usize = 16;
+/// And so many names, the same ones several times, nobody means.
+const MEMBERS_MAX: usize = 256;
 
 /// Names in lower case, sorted, each once; none: the answer is for everybody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +25,9 @@ impl Vary {
                 return None;
             }
             names.push(member.to_ascii_lowercase().into_boxed_slice());
+            if names.len() > MEMBERS_MAX {
+                return None;
+            }
         }
         names.sort_unstable();
         names.dedup();

@@ -132,12 +132,14 @@ fn section_4_2_3_ages() {
         (&[("Date", &old), ("Age", "30")], 7_200),
         (&[("Date", &date(60))], 0),
         (&[("Age", "99999999999")], times::SECONDS_MAX),
-        (&[("Age", "abc")], AGE_UNKNOWN.as_secs()),
-        (&[("Age", "-1")], AGE_UNKNOWN.as_secs()),
-        (&[("Age", "7.0")], AGE_UNKNOWN.as_secs()),
-        (&[("Age", "0, 0")], AGE_UNKNOWN.as_secs()),
-        (&[("Age", "0"), ("Age", "0")], AGE_UNKNOWN.as_secs()),
-        (&[("Age", "0;a=b")], AGE_UNKNOWN.as_secs()),
+        (&[("Age", "abc")], 0),
+        (&[("Age", "-1")], 0),
+        (&[("Age", "7.0")], 0),
+        (&[("Age", "7;a=b")], 0),
+        (&[("Age", "abc"), ("Date", &old)], 7_200),
+        (&[("Age", "7, 0")], 7),
+        (&[("Age", "0, 7")], 0),
+        (&[("Age", "7"), ("Age", "0")], 7),
     ] {
         let head = answer(200, fields);
         let date = head.fields.get(Name::Date).and_then(times::date);
@@ -196,6 +198,26 @@ fn a_route_speaks_where_answers_are_silent_and_louder_where_it_must() {
     }
     let windows = |control| kept(GET, 200, &set(control), &rules).expect("kept").terms.stale_if_error.as_secs();
     assert_eq!([windows("max-age=5"), windows("max-age=5, stale-if-error=7"), windows("max-age=5, must-revalidate")], [60, 7, 0]);
+}
+
+/// Whatever a hostile origin says, arithmetic holds, and nothing is kept that could not be used.
+#[test]
+fn numbers_and_dates_out_of_all_range() {
+    let huge = "9".repeat(400);
+    let (first, last) = ("Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT");
+    for (fields, expected) in [
+        (&[("Cache-Control", &*format!("max-age={huge}"))][..], Some(times::SECONDS_MAX)),
+        (&[("Cache-Control", &*format!("max-age=60, stale-while-revalidate={huge}, stale-if-error={huge}"))], Some(60)),
+        (&[("Cache-Control", "max-age=60"), ("Age", &huge)], None),
+        (&[("Cache-Control", "max-age=60"), ("Age", &huge), ("ETag", "\"a\"")], Some(0)),
+        (&[("Cache-Control", "max-age=60"), ("Date", first), ("ETag", "\"a\"")], Some(0)),
+        (&[("Cache-Control", "max-age=60"), ("Date", last)], Some(60)),
+        (&[("Expires", last), ("Date", first), ("ETag", "\"a\"")], Some(253_402_300_799 - NOW)),
+        (&[("Expires", first), ("Date", last), ("ETag", "\"a\"")], Some(0)),
+        (&[("Last-Modified", first), ("Date", last)], Some(86_400)),
+    ] {
+        assert_eq!(fresh_for(200, fields), expected, "{fields:?}");
+    }
 }
 
 #[test]
