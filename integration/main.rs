@@ -25,6 +25,7 @@ mod forwarding;
 mod health;
 mod http2;
 mod http2_costs;
+mod http2_websocket;
 mod lifecycle;
 mod observability;
 mod overload;

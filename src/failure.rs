@@ -119,6 +119,10 @@ failures! {
     WriteTimeout = "write_timeout", 408, Downstream, "The client reads too slowly.";
     /// The request wanted an answer from the cache or none.
     NotCached = "not_cached", 504, Downstream, "There is no answer in the cache that may be used.";
+    /// Requests were sent by the hundred only to be taken back (rapid reset, CVE-2023-44487).
+    RequestsTakenBack = "requests_taken_back", 400, Downstream, "Too many requests were taken back.";
+    /// Frames that say nothing, more than a connection bears with.
+    Flood = "flood", 400, Downstream, "The connection says too much and asks too little.";
     /// For a host that the certificate shown on this connection does not speak for.
     Misdirected = "misdirected", 421, Downstream, "This connection was made for another host.";
     NoRoute = "no_route", 404, Proxy, "No route matches this request.";
@@ -166,6 +170,8 @@ failures! {
     /// 101 without an upgrade asked for, or to another protocol.
     NotModifiedUnasked = "not_modified_unasked", 502, Upstream, "The backend says that something has not changed, and was not asked.";
     UpgradeUnexpected = "upgrade_unexpected", 502, Upstream, "The backend switched protocols unasked.";
+    /// A success, but no 101, to a request that had to be an upgrade: the client wants a tunnel (RFC 8441) and would take it for one.
+    UpgradeIgnored = "upgrade_ignored", 502, Upstream, "The backend did not switch protocols.";
 }
 
 impl Failure {
@@ -218,7 +224,7 @@ impl Failure {
             Failure::StallTimeout => "connection_read_timeout",
             Failure::ResponseHeadTooLarge => "http_response_header_section_size",
             Failure::ResponseTruncated => "http_response_incomplete",
-            Failure::UpgradeUnexpected => "http_upgrade_failed",
+            Failure::UpgradeUnexpected | Failure::UpgradeIgnored => "http_upgrade_failed",
             Failure::ResponseMalformed(_) => "http_protocol_error",
             _ => "http_request_error",
         }

@@ -34,6 +34,7 @@ pub const FRAME_SIZE_ERROR: u32 = 6;
 pub const REFUSED_STREAM: u32 = 7;
 pub const CANCEL: u32 = 8;
 pub const COMPRESSION_ERROR: u32 = 9;
+pub const CONNECT_ERROR: u32 = 10;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +202,12 @@ impl Frames {
             }
             assert!(self.fill(deadline) || self.ended, "waited {PATIENCE:?} for {what}; waiting: {:?}", self.waiting);
         }
+    }
+
+    /// One that has come already.
+    pub fn heard(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        let at = self.waiting.iter().position(wanted)?;
+        self.waiting.remove(at)
     }
 
     /// Frames that have come by the time that a PING has been there and back.

@@ -1,30 +1,13 @@
-//! Bytes in both directions, until both ends have finished: what an upgraded connection is.
+//! A tunnel over a connection of its own: what it becomes when a backend has switched protocols.
 //!
-//! Each direction has a buffer only while it holds bytes, and reads only when all it read was written, so that a slow end slows the
-//! other. An end that finishes is passed on as a half-close. An end that breaks takes nothing any more, but what it had said before
-//! is still delivered; what is said to it meanwhile is thrown away. Silence for too long closes both.
+//! Each direction has a buffer only while it holds bytes.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::failure::Failure;
+use crate::io::both_ways::{self, Moved, State, Way};
 use crate::io::{Buffer, Io, Scratch, Timer};
 use crate::message::Tunnel;
-
-/// How long an end is still listened to when there is nothing more to tell it: closing at once, with its bytes unread, makes the
-/// kernel send a reset, which can overtake the last of what it was told.
-const LINGER: Duration = Duration::from_secs(2);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// The reader has finished; what is buffered goes out, then the half-close.
-    Ending,
-    Ended,
-    /// The writer is broken: what still comes is thrown away.
-    Discarding,
-}
 
 struct Direction<'a> {
     from: &'a Io,
@@ -35,19 +18,13 @@ struct Direction<'a> {
     cut: bool,
 }
 
-/// What a poll achieved.
-#[derive(Default)]
-struct Moved {
-    bytes: u64,
-    any: bool,
-}
-
 impl<'a> Direction<'a> {
     fn new(from: &'a Io, to: &'a Io, buffer: Buffer) -> Direction<'a> {
         Direction { from, to, buffer, state: State::Reading, cut: false }
     }
+}
 
-    /// Ready once nothing more will come this way.
+impl Way for Direction<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Poll<()> {
         loop {
             while !self.buffer.is_empty() {
@@ -73,7 +50,7 @@ impl<'a> Direction<'a> {
                     Poll::Ready(end) => {
                         self.cut = end.is_err();
                         moved.any = true;
-                        self.state = if self.state == State::Reading { State::Ending } else { State::Ended };
+                        self.state.finish();
                     }
                     Poll::Pending => return Poll::Pending,
                 },
@@ -87,18 +64,17 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// Nobody is left to write to, nor to tell of an end. `true`: that is news.
-    fn discard(&mut self) -> bool {
-        let next = match self.state {
-            State::Reading | State::Discarding => State::Discarding,
-            State::Ending | State::Ended => State::Ended,
-        };
-        self.buffer.consume(self.buffer.len());
-        std::mem::replace(&mut self.state, next) != next
+    fn state(&self) -> State {
+        self.state
     }
 
-    fn is_discarding(&self) -> bool {
-        self.state == State::Discarding
+    fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    fn discard(&mut self) -> bool {
+        self.buffer.consume(self.buffer.len());
+        self.state.discard()
     }
 }
 
@@ -117,40 +93,12 @@ pub async fn run(client: &Io, mut opening: Scratch, early: Buffer, tunnel: Box<T
         if let Some(ending) = &mut ending {
             ending.sent(answered.len() as u64);
         }
-        timer.set(idle_timeout);
-        let mut broken = false;
-        let mut lingering = false;
-        poll_fn(|cx| {
-            loop {
-                let (mut went_up, mut went_down) = (Moved::default(), Moved::default());
-                let over = (up.poll(cx, &mut went_up).is_ready(), down.poll(cx, &mut went_down).is_ready());
-                if let Some(ending) = &mut ending {
-                    ending.sent(went_down.bytes);
-                }
-                if (went_up.any || went_down.any) && !lingering {
-                    timer.set(idle_timeout);
-                }
-                // Who can not be read can not be written to either.
-                if (up.cut && down.discard()) || (down.cut && up.discard()) {
-                    continue;
-                }
-                broken |= up.cut || down.cut || up.is_discarding() || down.is_discarding();
-                match over {
-                    (true, true) if broken => return Poll::Ready(Err(Failure::TunnelBroken)),
-                    (true, true) => return Poll::Ready(Ok(())),
-                    (up_over, down_over) => {
-                        let idle = (up_over && down.is_discarding()) || (down_over && up.is_discarding());
-                        if idle && !lingering {
-                            timer.set(LINGER);
-                            lingering = true;
-                        }
-                    }
-                }
-                let failure = if lingering { Failure::TunnelBroken } else { Failure::TunnelIdle };
-                return timer.poll_elapsed(cx).map(|_| Err(failure));
+        let count = |bytes| {
+            if let Some(ending) = &mut ending {
+                ending.sent(bytes);
             }
-        })
-        .await
+        };
+        both_ways::drive(&mut up, &mut down, timer, idle_timeout, count).await
     };
     match (ending, ended) {
         (Some(ending), Ok(())) => ending.complete(),

@@ -6,6 +6,7 @@
 //! Content-Length.
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -15,18 +16,28 @@ use crate::message::body::content_length;
 use crate::message::fields::Names;
 use crate::message::path::TARGET_BYTES_MAX;
 use crate::message::trailers::may_trail;
+use crate::message::websocket;
 use crate::message::{Authority, Fields, Head, Length, Method, Name, Version};
 
 /// Fields that mean a connection (RFC 9113 8.2.2); `te` has a rule of its own.
 const OF_CONNECTION: Names =
     Names::of(&[Name::Connection, Name::KeepAlive, Name::ProxyConnection, Name::TransferEncoding, Name::Upgrade, Name::HttpTwoSettings]);
 
-/// A request, and the length of its content where it was said.
+/// What a tunnel may be opened for (RFC 8441).
+const WEBSOCKET: &str = "websocket";
+
+/// A request, and the length of its content where it was said. One that opens a WebSocket becomes the GET that it is in HTTP/1.1, with
+/// the fields of an upgrade; nothing else can have an Upgrade field here.
 pub fn request(parts: &Parts, fields_max: usize) -> Result<(Head, Option<u64>), Failure> {
     let malformed = |what| Err(Failure::RequestMalformed(what));
-    let method = Method::of(parts.method.as_str().as_bytes());
-    if method == Method::Connect {
-        return Err(Failure::MethodUnsupported);
+    let mut name = parts.method.as_str().as_bytes();
+    let mut method = Method::of(name);
+    let opens = method == Method::Connect;
+    if opens {
+        if parts.extensions.get::<Protocol>().is_none_or(|protocol| protocol.as_str() != WEBSOCKET) {
+            return Err(Failure::MethodUnsupported);
+        }
+        (name, method) = (b"GET", Method::Get);
     }
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
     if target.len() > TARGET_BYTES_MAX {
@@ -38,7 +49,7 @@ pub fn request(parts: &Parts, fields_max: usize) -> Result<(Head, Option<u64>), 
     }
     let authority = authority(parts)?;
 
-    let mut head = Head::request(parts.method.as_str().as_bytes(), target, authority, Version::Http2);
+    let mut head = Head::request(name, target, authority, Version::Http2);
     let host = head.authority_span();
     head.fields.append_copy(Name::Host, host);
     let mut length = None;
@@ -59,15 +70,21 @@ pub fn request(parts: &Parts, fields_max: usize) -> Result<(Head, Option<u64>), 
                 crumbs.extend_from_slice(value);
                 continue;
             }
-            Name::ContentLength if length.is_some() => return malformed(Malformed::ContentLength),
+            Name::ContentLength if length.is_some() || opens => return malformed(Malformed::ContentLength),
             Name::ContentLength => length = Some(content_length(value).map_err(Failure::RequestMalformed)?),
             known if OF_CONNECTION.contains(known) => return malformed(Malformed::FieldName),
+            // RFC 8441 5: not used there.
+            Name::Other if opens && name == websocket::KEY.as_bytes() => continue,
             _ => {}
         }
         head.fields.append(name, value);
     }
     if !crumbs.is_empty() {
         head.fields.append_known(Name::Cookie, &crumbs);
+    }
+    if opens {
+        head.fields.append_known(Name::Upgrade, WEBSOCKET.as_bytes());
+        head.fields.append(websocket::KEY.as_bytes(), websocket::key().as_bytes());
     }
     if head.fields.len() > fields_max {
         return Err(Failure::HeadTooLarge);
@@ -121,6 +138,14 @@ pub fn response(head: &Head, length: Option<Length>) -> Result<Response<()>, Fai
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(head.status()).map_err(|_| Failure::ResponseMalformed(Malformed::StartLine))?;
     *response.headers_mut() = fields;
+    Ok(response)
+}
+
+/// The head of a tunnel that has been opened: what a backend says with 101 is a success here, and has no more to do with a connection.
+pub fn opening(head: &Head) -> Result<Response<()>, Failure> {
+    let mut response = response(head, None)?;
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().remove(websocket::ACCEPT);
     Ok(response)
 }
 

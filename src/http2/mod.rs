@@ -12,6 +12,7 @@ mod body;
 mod head;
 mod relay;
 mod stir;
+mod tunnel;
 mod wire;
 
 pub mod server;

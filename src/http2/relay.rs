@@ -61,7 +61,7 @@ pub async fn relay(body: &mut Body, to: &mut SendStream<Bytes>, timeout: Duratio
 }
 
 /// Room for some of `wanted` bytes. `None`: the stream is over.
-fn poll_room(to: &mut SendStream<Bytes>, wanted: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+pub(super) fn poll_room(to: &mut SendStream<Bytes>, wanted: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
     to.reserve_capacity(wanted);
     loop {
         match to.capacity() {

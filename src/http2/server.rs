@@ -7,26 +7,26 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, Connection, SendResponse};
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Excess};
 use super::body::{Received, give_up};
-use super::head;
 use super::relay::relay;
 use super::stir::Turn;
 use super::wire::Wire;
+use super::{head, tunnel};
 use crate::failure::Failure;
 use crate::io::timer::{self, Timer};
 use crate::io::{Buffer, Io, linger};
-use crate::message::{Answer, Body, Conn, Handler, Head, Interim, Length, Method, Stop, Terms};
+use crate::message::{Answer, Body, Code, Conn, Handler, Head, Interim, Length, Method, Name, Stop, Terms, Told, Tunnel};
 
 /// What a client begins a connection with (RFC 9113 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -84,6 +84,7 @@ fn builder(terms: &Terms) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(HELD_BYTES_MAX)
+        .enable_connect_protocol()
         .max_concurrent_reset_streams(RESET_STREAMS_MAX)
         .reset_stream_duration(RESET_STREAMS_TIME)
         // Taken back before we saw them, all in one piece: as many as may be open. How often is for the allowance to judge.
@@ -118,10 +119,13 @@ impl<H: Handler> Line<H> {
         poll_fn(|task| {
             let ended = turn.run(task, |cx| {
                 if phase == Phase::Open && self.handler.terms(&self.conn).last {
-                    phase = leave(&mut connection, streams.is_empty().then_some(timer));
+                    phase = self.leave(&mut connection, streams.is_empty().then_some(timer));
                 }
-                if phase != Phase::Cut && self.allowance.exceeded(timer::now(), self.wire.received()).is_some() {
+                if phase != Phase::Cut
+                    && let Some(excess) = self.allowance.exceeded(timer::now(), self.wire.received())
+                {
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    self.cut(excess);
                     phase = Phase::Cut;
                 }
                 loop {
@@ -130,7 +134,11 @@ impl<H: Handler> Line<H> {
                             timer.clear();
                             streams.push(self.serve_stream(request, respond));
                         }
-                        Poll::Ready(_) => return Poll::Ready(()),
+                        Poll::Ready(Some(Err(error))) => {
+                            self.ends(&error);
+                            return Poll::Ready(());
+                        }
+                        Poll::Ready(None) => return Poll::Ready(()),
                         Poll::Pending => break,
                     }
                 }
@@ -155,7 +163,7 @@ impl<H: Handler> Line<H> {
                     timer.poll_elapsed(task).map(|_| ())
                 }
                 Poll::Ready(_) if phase == Phase::Open => {
-                    phase = leave(&mut connection, Some(timer));
+                    phase = self.leave(&mut connection, Some(timer));
                     task.waker().wake_by_ref();
                     Poll::Pending
                 }
@@ -165,8 +173,45 @@ impl<H: Handler> Line<H> {
         .await;
     }
 
+    /// Tells the client to ask elsewhere from now on. `idle`: nothing runs, so its deadline is when it must have seen that.
+    fn leave(&self, connection: &mut Connection<Wire, Bytes>, idle: Option<&Timer>) -> Phase {
+        connection.graceful_shutdown();
+        self.handler.http2(Told::Away(code(Reason::NO_ERROR)));
+        if let Some(timer) = idle {
+            timer.set(LEAVE);
+        }
+        Phase::Leaving
+    }
+
+    #[cold]
+    fn cut(&self, excess: Excess) {
+        self.handler.http2(Told::Away(code(Reason::ENHANCE_YOUR_CALM)));
+        let (failure, detail) = match excess {
+            Excess::TakenBack => (Failure::RequestsTakenBack, "too many in too short a time"),
+            Excess::Talk => (Failure::Flood, "too little of what comes is of use"),
+        };
+        self.handler.turn_away(self.conn.listener, self.conn.peer, failure, &detail);
+    }
+
+    /// `h2` has ended the connection, or seen its end.
+    #[cold]
+    fn ends(&self, error: &h2::Error) {
+        let Some(reason) = error.reason().filter(|_| error.is_go_away() && error.is_library()) else { return };
+        self.handler.http2(Told::Away(code(reason)));
+        if reason == Reason::ENHANCE_YOUR_CALM {
+            self.handler.turn_away(self.conn.listener, self.conn.peer, Failure::Flood, error);
+        }
+    }
+
+    /// Breaks a stream off.
+    fn reset(&self, reason: Reason, send: impl FnOnce(Reason)) {
+        self.handler.http2(Told::Reset(code(reason)));
+        send(reason);
+    }
+
     /// One request, from its head to its answer's last byte.
     async fn serve_stream(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let _open = Open::new(&*self.handler);
         let arrived = Instant::now();
         let terms = self.handler.terms(&self.conn);
         let (parts, mut content) = request.into_parts();
@@ -181,7 +226,13 @@ impl<H: Handler> Line<H> {
         drop(parts);
         self.allowance.useful(head.fields.arena().len());
         let method = head.method();
-        let body = if content.is_end_stream() {
+        // Nothing else can ask for another protocol, and its content belongs to that.
+        let opens = head.fields.contains(Name::Upgrade);
+        let mut tunnel = None;
+        let body = if opens {
+            tunnel = Some(content);
+            Body::empty()
+        } else if content.is_end_stream() {
             Body::empty()
         } else {
             Body::source(Box::new(Received::new(content, length, terms.body_timeout, terms.body_rate, self.allowance.clone())))
@@ -189,10 +240,34 @@ impl<H: Handler> Line<H> {
         let Some(answer) = self.ask(arrived, head, body, &mut respond).await else {
             return self.allowance.taken_back(timer::now(), arrived.elapsed());
         };
-        match answer {
-            Answer::Reply { head, body } => self.reply(method, head, body, respond, &terms).await,
-            // No request asks for one here.
-            Answer::Tunnel { .. } => respond.send_reset(Reason::INTERNAL_ERROR),
+        match (answer, tunnel) {
+            // A success would be taken for a tunnel.
+            (Answer::Reply { head, mut body }, Some(_)) if matches!(head.status(), 200..300) => {
+                self.reset(Reason::CONNECT_ERROR, |reason| respond.send_reset(reason));
+                body.broke(Failure::UpgradeIgnored);
+            }
+            (Answer::Reply { head, body }, _) => self.reply(method, head, body, respond, &terms).await,
+            (Answer::Tunnel { head, tunnel }, Some(content)) => Box::pin(self.tunnel(&head, tunnel, content, respond)).await,
+            (Answer::Tunnel { .. }, None) => self.reset(Reason::INTERNAL_ERROR, |reason| respond.send_reset(reason)),
+        }
+    }
+
+    /// The backend has switched protocols.
+    async fn tunnel(&self, head: &Head, mut tunnel: Box<Tunnel>, content: RecvStream, mut respond: SendResponse<Bytes>) {
+        self.allowance.answered();
+        let opened = head::opening(head).and_then(|head| respond.send_response(head, false).map_err(|_| Failure::ClientGone));
+        match opened {
+            Ok(mut stream) => {
+                if let Err(reason) = tunnel::run(content, &mut stream, tunnel, &self.allowance).await {
+                    self.breaks(&mut stream, reason);
+                }
+            }
+            Err(failure) => {
+                self.reset(Reason::INTERNAL_ERROR, |reason| respond.send_reset(reason));
+                if let Some(ending) = &mut tunnel.ending {
+                    ending.broke(failure);
+                }
+            }
         }
     }
 
@@ -204,15 +279,36 @@ impl<H: Handler> Line<H> {
         let mut fresh = true;
         poll_fn(|cx| {
             // It may have been taken back before we saw it, and then nobody is to be troubled with it.
-            if std::mem::take(&mut fresh) && respond.borrow_mut().poll_reset(cx).is_ready() {
+            if std::mem::take(&mut fresh)
+                && let Poll::Ready(reset) = respond.borrow_mut().poll_reset(cx)
+            {
+                self.was_reset(reset);
                 return Poll::Ready(None);
             }
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
             }
-            respond.borrow_mut().poll_reset(cx).map(|_| None)
+            respond.borrow_mut().poll_reset(cx).map(|reset| {
+                self.was_reset(reset);
+                None
+            })
         })
         .await
+    }
+
+    /// An answer or a tunnel that has begun comes to no good end; where the client has not done so already, we break it off.
+    fn breaks(&self, stream: &mut SendStream<Bytes>, reason: Reason) {
+        match stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reset) => self.was_reset(reset),
+            Poll::Pending => self.reset(reason, |reason| stream.send_reset(reason)),
+        }
+    }
+
+    /// By the client, if it is not the connection that has ended.
+    fn was_reset(&self, reset: Result<Reason, h2::Error>) {
+        if let Ok(reason) = reset {
+            self.handler.http2(Told::ResetByClient(code(reason)));
+        }
     }
 
     /// Sends an answer to its last byte.
@@ -226,7 +322,7 @@ impl<H: Handler> Line<H> {
         let response = match head::response(&head, length) {
             Ok(response) => response,
             Err(failure) => {
-                respond.send_reset(Reason::INTERNAL_ERROR);
+                self.reset(Reason::INTERNAL_ERROR, |reason| respond.send_reset(reason));
                 return body.broke(failure);
             }
         };
@@ -243,7 +339,7 @@ impl<H: Handler> Line<H> {
             Ok(()) => body.complete(),
             Err(stop) => {
                 body.broke(stop.of_answer());
-                stream.send_reset(if let Stop::Body(_) = stop { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
+                self.breaks(&mut stream, if let Stop::Body(_) = stop { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
             }
         }
     }
@@ -252,19 +348,30 @@ impl<H: Handler> Line<H> {
     async fn refuse(&self, arrived: Instant, method: Method, failure: Failure, mut respond: SendResponse<Bytes>, terms: &Terms) {
         let Answer::Reply { head, body } = self.handler.refuse(&self.conn, arrived, failure) else { return };
         if let Failure::RequestMalformed(_) = failure {
-            return respond.send_reset(Reason::PROTOCOL_ERROR);
+            return self.reset(Reason::PROTOCOL_ERROR, |reason| respond.send_reset(reason));
         }
         self.reply(method, head, body, respond, terms).await;
     }
 }
 
-/// Tells the client to ask elsewhere from now on. `idle`: nothing runs, so its deadline is when it must have seen that.
-fn leave(connection: &mut Connection<Wire, Bytes>, idle: Option<&Timer>) -> Phase {
-    connection.graceful_shutdown();
-    if let Some(timer) = idle {
-        timer.set(LEAVE);
+/// A stream, from its request to its end, whichever that is.
+struct Open<'a, H: Handler>(&'a H);
+
+impl<H: Handler> Open<'_, H> {
+    fn new(handler: &H) -> Open<'_, H> {
+        handler.http2(Told::StreamOpened);
+        Open(handler)
     }
-    Phase::Leaving
+}
+
+impl<H: Handler> Drop for Open<'_, H> {
+    fn drop(&mut self) {
+        self.0.http2(Told::StreamEnded);
+    }
+}
+
+fn code(reason: Reason) -> Code {
+    Code::of(reason.into())
 }
 
 /// Sends 1xx answers, each when the one before is on its way: a client that does not read has none waiting here but one.

@@ -3,6 +3,7 @@
 //! Nothing here is shared between threads; a worker keeps the wheel and the clock going (`tick`).
 
 pub mod arrears;
+pub mod both_ways;
 pub mod buffer;
 pub mod clock;
 pub mod connect;

@@ -220,6 +220,10 @@ mod tests {
             unreachable!()
         }
 
+        fn http2(&self, _: crate::message::Told) {
+            unreachable!()
+        }
+
         fn handshake(&self, _: Handshake) {
             unreachable!()
         }

@@ -145,6 +145,53 @@ impl Handshake {
         ["full", "resumed", "timeout", "closed", "not_tls", "nothing_in_common", "client_certificate", "refused", "broken"];
 }
 
+/// What an HTTP/2 connection has to tell beside its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    StreamOpened,
+    StreamEnded,
+    /// We broke a stream off.
+    Reset(Code),
+    /// The client did.
+    ResetByClient(Code),
+    /// We have sent GOAWAY.
+    Away(Code),
+}
+
+/// An error code of HTTP/2 (RFC 9113 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(u8);
+
+impl Code {
+    /// In the order of their numbers; the last stands for all that the document does not know.
+    pub const WORDS: [&'static str; 15] = [
+        "no_error",
+        "protocol_error",
+        "internal_error",
+        "flow_control_error",
+        "settings_timeout",
+        "stream_closed",
+        "frame_size_error",
+        "refused_stream",
+        "cancel",
+        "compression_error",
+        "connect_error",
+        "enhance_your_calm",
+        "inadequate_security",
+        "http_1_1_required",
+        "other",
+    ];
+
+    pub fn of(number: u32) -> Code {
+        Code(number.min(Self::WORDS.len() as u32 - 1) as u8)
+    }
+
+    /// Position in `WORDS`.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// Answers requests. Dropping the future cancels the request; whatever it holds is released by `Drop`.
 pub trait Handler {
     /// `arrived`: when the head's first byte was seen.
@@ -156,6 +203,9 @@ pub trait Handler {
     /// A handshake has ended, well or not.
     fn handshake(&self, how: Handshake);
 
+    /// On an HTTP/2 connection, something has happened.
+    fn http2(&self, told: Told);
+
     /// What the connection's listener grants at this moment.
     fn terms(&self, conn: &Conn) -> Rc<Terms>;
 
@@ -163,7 +213,7 @@ pub trait Handler {
     /// `target` is what could be read of it.
     fn refuse(&self, conn: &Rc<Conn>, arrived: Instant, failure: Failure) -> Answer;
 
-    /// A connection is closed before it has had a request. `detail`: what the failure does not say.
+    /// A connection is closed before it has had a request, or for what it does beside its requests. `detail`: what the failure does not say.
     fn turn_away(&self, listener: usize, peer: SocketAddr, failure: Failure, detail: &dyn Display);
 }
 

@@ -14,7 +14,7 @@ use super::sticky::Session;
 use super::view::View;
 use super::{edit, fetch, forward, intake, reply, secure};
 use crate::failure::{Failure, Malformed};
-use crate::message::{Answer, Body, Conn, Handler, Handshake, Head, Interim, Terms, Welcome, path};
+use crate::message::{Answer, Body, Conn, Handler, Handshake, Head, Interim, Terms, Told, Welcome, path};
 use crate::route::Request;
 use crate::table::{Action, Current, State};
 
@@ -146,6 +146,10 @@ impl Handler for Proxy {
 
     fn handshake(&self, how: Handshake) {
         self.ledger.worker.handshake(how);
+    }
+
+    fn http2(&self, told: Told) {
+        self.ledger.worker.http2(told);
     }
 
     fn terms(&self, conn: &Conn) -> Rc<Terms> {

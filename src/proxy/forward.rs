@@ -25,7 +25,7 @@ use crate::failure::{Blame, Failure};
 use crate::http1::client::{self, Connection};
 use crate::io::{Timer, timer};
 use crate::listen::proxy_protocol::{self, Origin, Relayed};
-use crate::message::{Answer, Body, Fields, Head, Interim, Name, Tunnel, forwarding};
+use crate::message::{Answer, Body, Fields, Head, Interim, Name, Tunnel, Version, forwarding, websocket};
 use crate::table::Timeouts;
 use crate::telemetry::Outcome;
 use crate::upstream::{self, Lease, Seat, Taken, breaker};
@@ -408,6 +408,9 @@ impl Forward<'_> {
                 Ok(head) if head.status() == 101 && !self.may_switch(&head) => {
                     return Err(Lost::begun(Failure::UpgradeUnexpected));
                 }
+                Ok(head) if matches!(head.status(), 200..300) && self.must_switch() => {
+                    return Err(Lost::begun(Failure::UpgradeIgnored));
+                }
                 Ok(head) => {
                     self.first_byte(began.elapsed());
                     return Ok(Answered { connection, head });
@@ -424,10 +427,23 @@ impl Forward<'_> {
         self.story.first_byte(took);
     }
 
-    /// Whether the client asked for the protocol that the backend switches to.
+    /// Whether the client asked for the protocol that the backend switches to. Where the key was ours, so is the duty to look at the
+    /// answer to it.
     fn may_switch(&self, answer: &Head) -> bool {
         let asked = |wanted: &[u8]| self.head.fields.members(Name::Upgrade).any(|offered| offered.eq_ignore_ascii_case(wanted));
-        self.asks.upgrade && answer.fields.contains(Name::Upgrade) && answer.fields.members(Name::Upgrade).all(asked)
+        let understood = || {
+            let key = self.head.fields.find(websocket::KEY).next().unwrap_or_default();
+            answer.fields.find(websocket::ACCEPT).eq([websocket::accept(key).as_bytes()])
+        };
+        self.asks.upgrade
+            && answer.fields.contains(Name::Upgrade)
+            && answer.fields.members(Name::Upgrade).all(asked)
+            && (!self.must_switch() || understood())
+    }
+
+    /// In HTTP/2 a request for another protocol has no other meaning, and any success means that it is spoken now.
+    fn must_switch(&self) -> bool {
+        self.asks.upgrade && self.head.version == Version::Http2
     }
 }
 

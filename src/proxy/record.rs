@@ -322,6 +322,9 @@ impl Exchange {
             return;
         }
         let status = (story.status != 0).then_some(story.status);
+        if let Some(head) = &head {
+            story.ledger.worker.protocol(head.version);
+        }
         story.route.local.request(status, story.failure, story.received(), story.sent);
         if let Some(pool) = &story.pool
             // Refused at the door, it says nothing about the pool's speed either.

@@ -30,6 +30,7 @@ macro_rules! metrics {
 metrics! {
     REQUESTS = Counter "tidegate_requests_total", "Requests that ended, by route and class of the status sent; class none: no answer was begun.";
     FAILURES = Counter "tidegate_failures_total", "Requests that failed, by route and reason. A reason appears with its first failure.";
+    PROTOCOLS = Counter "tidegate_requests_by_protocol_total", "Requests that ended, by the protocol they came by: http/1.0, http/1.1, h2. A protocol appears with its first request.";
     RECEIVED_BYTES = Counter "tidegate_received_bytes_total", "Bytes of request content received from clients, by route.";
     SENT_BYTES = Counter "tidegate_sent_bytes_total", "Bytes of answer content sent to clients, by route.";
 
@@ -82,10 +83,14 @@ metrics! {
     WORKER_UP = Gauge "tidegate_worker_up", "Whether this worker serves; 0: it failed, and only a restart of the process brings it back.";
     WORKER_CONNECTIONS = Gauge "tidegate_worker_connections", "Client connections open, by worker.";
     ACCEPTED = Counter "tidegate_connections_accepted_total", "Client connections accepted, by worker.";
-    TURNED_AWAY = Counter "tidegate_connections_turned_away_total", "Client connections closed before they had a request, by listener and reason. A reason appears with its first connection.";
+    TURNED_AWAY = Counter "tidegate_connections_turned_away_total", "Client connections closed before they had a request, or for flooding, by listener and reason. A reason appears with its first connection.";
     HANDED_OFF = Counter "tidegate_connections_handed_off_total", "Client connections accepted and passed to a less loaded worker, by worker that passed them on.";
 
     HANDSHAKES = Counter "tidegate_tls_handshakes_total", "TLS handshakes with clients that ended, by result: full, resumed, or why there was none. A result appears when it first happens.";
+
+    HTTP2_STREAMS = Gauge "tidegate_http2_streams_open", "HTTP/2 streams of clients that are open, by worker.";
+    HTTP2_RESETS = Counter "tidegate_http2_streams_reset_total", "HTTP/2 streams of clients that were broken off, by who did so (proxy or client) and error code. A code appears when it is first sent.";
+    HTTP2_GOAWAYS = Counter "tidegate_http2_goaways_total", "GOAWAYs sent to HTTP/2 clients, by error code: no_error is leaving politely. A code appears when it is first sent.";
 
     RELOADS = Counter "tidegate_config_reloads_total", "Reloads of the configuration, by result. The first load at start is not one.";
     LAST_RELOAD_OK = Gauge "tidegate_config_last_reload_successful", "1: the file as it was last read is in force; 0: it was refused, and an older one is in force.";
@@ -114,7 +119,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
             assert_eq!(name.ends_with("_duration_seconds"), metric.kind == Kind::Histogram, "{name}");
             assert!(name.starts_with("tidegate_") || name.starts_with("process_"), "{name}");
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
             assert!(metric.help.ends_with('.'), "{name}");
         }
     }

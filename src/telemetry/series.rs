@@ -16,7 +16,7 @@ use super::names;
 use super::registry::Exporter;
 use crate::config::model::Reason;
 use crate::failure::Failure;
-use crate::message::Handshake;
+use crate::message::{Code, Handshake, Told, Version};
 
 /// Values of the label `class`, by hundreds of the status.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -76,6 +76,8 @@ impl From<Failure> for Outcome {
             Failure::FirstByteTimeout | Failure::TryTimeout | Failure::StallTimeout | Failure::TotalTimeout => Outcome::Timeout,
             Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::UpgradeUnexpected => Outcome::Malformed,
             Failure::ResponseTruncated => Outcome::Truncated,
+            // An answer like any other, only not one for this client.
+            Failure::UpgradeIgnored => Outcome::Ok,
             _ => Outcome::Cancelled,
         }
     }
@@ -524,6 +526,7 @@ pub struct WorkerSeries {
     handed_off: Counter,
     connections: Gauge,
     in_flight: Gauge,
+    streams: Gauge,
     /// For counters that begin with what they count.
     exporter: Exporter,
 }
@@ -539,6 +542,7 @@ impl WorkerSeries {
             handed_off: exporter.counter(names::HANDED_OFF, &worker),
             connections: exporter.gauge(names::WORKER_CONNECTIONS, &worker),
             in_flight: exporter.gauge(names::IN_FLIGHT, &worker),
+            streams: exporter.gauge(names::HTTP2_STREAMS, &worker),
             exporter: exporter.clone(),
         }
     }
@@ -556,6 +560,9 @@ impl WorkerSeries {
             connections: Delta::default(),
             in_flight: Delta::default(),
             handshakes: Default::default(),
+            protocols: Default::default(),
+            streams: Delta::default(),
+            spoken: Default::default(),
         }
     }
 }
@@ -569,11 +576,35 @@ pub struct WorkerLocal {
     in_flight: Delta,
     /// By result; all workers count into the same.
     handshakes: [Count; Handshake::WORDS.len()],
+    /// By version, like `PROTOCOLS`.
+    protocols: [Count; PROTOCOLS.len()],
+    streams: Delta,
+    /// Streams reset by us and by clients, GOAWAYs; each by code.
+    spoken: [[Count; Code::WORDS.len()]; 3],
 }
+
+/// Values of the label `protocol`, as ALPN has them.
+const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2"];
 
 impl WorkerLocal {
     pub fn handshake(&self, how: Handshake) {
         self.handshakes[how as usize].add(1);
+    }
+
+    /// A request has ended.
+    #[inline]
+    pub fn protocol(&self, version: Version) {
+        self.protocols[version as usize].add(1);
+    }
+
+    pub fn http2(&self, told: Told) {
+        match told {
+            Told::StreamOpened => self.streams.add(1),
+            Told::StreamEnded => self.streams.add(-1),
+            Told::Reset(code) => self.spoken[0][code.index()].add(1),
+            Told::ResetByClient(code) => self.spoken[1][code.index()].add(1),
+            Told::Away(code) => self.spoken[2][code.index()].add(1),
+        }
     }
 
     #[inline]
@@ -614,6 +645,17 @@ impl WorkerLocal {
         self.in_flight.flush(&self.shared.in_flight);
         for (count, word) in self.handshakes.iter().zip(Handshake::WORDS).filter(|(count, _)| count.0.get() > 0) {
             count.flush(&self.shared.exporter.counter(names::HANDSHAKES, &[("result", word)]));
+        }
+        self.streams.flush(&self.shared.streams);
+        for (count, protocol) in self.protocols.iter().zip(PROTOCOLS).filter(|(count, _)| count.0.get() > 0) {
+            count.flush(&self.shared.exporter.counter(names::PROTOCOLS, &[("protocol", protocol)]));
+        }
+        let kinds = [(names::HTTP2_RESETS, Some("proxy")), (names::HTTP2_RESETS, Some("client")), (names::HTTP2_GOAWAYS, None)];
+        for ((name, by), counts) in kinds.into_iter().zip(&self.spoken) {
+            for (count, code) in counts.iter().zip(Code::WORDS).filter(|(count, _)| count.0.get() > 0) {
+                let labels: Vec<_> = by.map(|by| ("by", by)).into_iter().chain([("code", code)]).collect();
+                count.flush(&self.shared.exporter.counter(name, &labels));
+            }
         }
     }
 }

@@ -48,6 +48,10 @@ impl Handler for Chatty {
         unreachable!("nobody greets here")
     }
 
+    fn http2(&self, _: crate::message::Told) {
+        unreachable!("no HTTP/2 here")
+    }
+
     fn handshake(&self, _: Handshake) {
         unreachable!("nobody shakes hands here")
     }
