@@ -599,6 +599,8 @@ fn nobody_can_put_others_answers_away() {
     for (own, answer) in [
         ("Cache-Control: no-cache, no-store", "HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\n\r\n"),
         ("Cache-Control: no-cache\r\nAuthorization: x", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"),
+        ("Cache-Control: no-cache\r\nCookie: x", "HTTP/1.1 302 Found\r\nLocation: /login\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nno"),
+        ("Cache-Control: no-cache\r\nCookie: x", "HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno"),
     ] {
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{own}\r\n\r\n"));
         origin.request();

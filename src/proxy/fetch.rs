@@ -437,7 +437,9 @@ impl Errand {
                 if !self.is_alone() && head.status() >= 500 {
                     led.fail(None);
                 } else if !self.is_alone() {
-                    if let Some(known) = &self.known {
+                    // One client's cookie may have drawn it, and by its word alone nothing goes that is still fresh.
+                    let is_fresh = |known: &Object| known.terms.judge(&Demands::default(), known.is_expired(), received.at) == Use::Fresh;
+                    if let Some(known) = self.known.as_ref().filter(|known| !is_fresh(known)) {
                         led.forget(known);
                     }
                     led.release();
