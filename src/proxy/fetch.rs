@@ -340,18 +340,17 @@ impl Errand {
         let sent = Instant::now();
         let mut exchange = Exchange::background(self.conn.clone(), sent, self.route.clone(), self.ledger.clone());
         let mut reached = self.reach(&mut exchange, &report).await;
-        let mut is_asked = self.known.as_ref().is_some_and(|known| condition::can_ask(&known.head));
-        if is_asked
-            && let (Ok((head, _)), Some(known)) = (&reached, &self.known)
+        if let (Ok((head, _)), Some(known)) = (&reached, &self.known)
             && head.status() == 304
             && !condition::confirms(head, &known.head)
         {
             // It holds something else for unchanged than we have.
             self.request.fields.remove_all(condition::FOR_US);
-            is_asked = false;
             reached = self.reach(&mut exchange, &report).await;
         }
-        let is_unasked = |head: &Head| head.status() == 304 && !is_asked && !self.client.fields.may_have(condition::FOR_US);
+        // Where there is something kept, it can only mean that. But nobody is told so who has not asked.
+        let is_asked = self.known.is_some() || self.client.fields.may_have(condition::FOR_US);
+        let is_unasked = |head: &Head| head.status() == 304 && !is_asked;
         let reached = reached.and_then(|(head, body)| if is_unasked(&head) { Err(Failure::NotModifiedUnasked) } else { Ok((head, body)) });
         report.way.replace(Some(exchange));
         let received = Received { at: Instant::now(), wall: SystemTime::now(), delay: sent.elapsed() };
@@ -359,7 +358,7 @@ impl Errand {
             known.give_up();
         }
         match (reached, &self.known) {
-            (Ok((head, _)), Some(known)) if head.status() == 304 && is_asked => {
+            (Ok((head, _)), Some(known)) if head.status() == 304 => {
                 let object = self.confirmed(known, head, received, led);
                 report.news.set(Some(News::Kept(object, CacheResult::Revalidated)));
             }
