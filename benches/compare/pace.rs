@@ -42,7 +42,7 @@ fn main() {
         let seat = |n| {
             let plan = &plan;
             let first = began + interval * n / connections;
-            thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, move || plan.keep(first)).unwrap()
+            thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, move || plan.keep(first)).unwrap()
         };
         let threads: Vec<_> = (0..connections).map(seat).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()

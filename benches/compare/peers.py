@@ -177,6 +177,8 @@ http {{
 
 
 def haproxy(s):
+    # Of a quarter of all descriptors on, it would close connections to backends rather than keep them: with many idle clients all of
+    # them, hence the ratios.
     s.write("routes.map", "".join(f"/r{n}/ app\n" for n in range(s.routes)))
     filters = """
   http-request replace-path /api(/.*) \\1
@@ -193,6 +195,8 @@ global
   nbthread {s.workers}
   maxconn 14000
   no strict-limits
+  tune.pool-low-fd-ratio 90
+  tune.pool-high-fd-ratio 95
   ssl-default-bind-options ssl-min-ver TLSv1.2
   {when(s.log, "log stdout format raw local0")}
 defaults
