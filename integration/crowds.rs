@@ -8,6 +8,22 @@ use crate::support::{Counting, End, Proxy, Site, Wire, until};
 
 const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
+/// As many open files as this process may have, if that is so many; else says that the test is skipped.
+pub fn allow_files(wanted: u64) -> Option<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit on open files");
+    if hard < wanted {
+        eprintln!("skipped: {hard} open files are allowed, and this takes {wanted}");
+        return None;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("more open files");
+    Some(hard)
+}
+
+/// One of many addresses of this machine, as the ports of one would not last beside the other tests.
+pub fn many_addresses(n: u64) -> SocketAddr {
+    SocketAddr::from(([127, 0, 1 + (n / 250) as u8, 1 + (n % 250) as u8], 0))
+}
+
 fn refused(proxy: &Proxy) -> f64 {
     proxy.metric("tidegate_connections_turned_away_total", &["listener=\"web\"", "reason=\"too_many_connections\""]).unwrap_or(0.0)
 }
@@ -64,23 +80,17 @@ fn who_comes_by_way_of_a_balancer_counts_by_his_own_address() {
 fn ten_thousand_idle_connections_are_held() {
     const IDLE: u64 = 10_000;
     let wanted = IDLE + 2_000;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit on open files");
-    if hard < wanted {
-        return eprintln!("skipped: {hard} open files are allowed, and this takes {wanted}");
-    }
-    if soft < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).expect("more open files");
+    if allow_files(wanted).is_none() {
+        return;
     }
     let proxy = Site::new()
         .listen(&format!("limits = {{ connections = {wanted} }}\ntimeout = {{ idle = \"10m\" }}"))
         .with("[[route]]\nrespond = { body = \"here\" }")
         .start();
-    // From many addresses of this machine, as the ports of one would not last beside the other tests.
-    let from = |n: u64| SocketAddr::from(([127, 0, 1 + (n / 250) as u8, 1 + (n % 250) as u8], 0));
     let before = proxy.resident_kib();
     let mut idle: Vec<Wire> = Vec::new();
     for n in 0..IDLE {
-        let mut client = Wire::connect_from(from(n), proxy.web);
+        let mut client = Wire::connect_from(many_addresses(n), proxy.web);
         client.send(ASK);
         idle.push(client);
     }

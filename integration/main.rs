@@ -36,6 +36,7 @@ mod responses;
 mod retries;
 mod routing;
 mod soak;
+mod stampede;
 mod sticky;
 mod strictness;
 mod support;
