@@ -9,6 +9,7 @@
 //! whichever route: whatever changes a URL changes all of that (RFC 9111 4.4).
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -270,15 +271,39 @@ pub struct Seen<'a> {
     pub query: Option<&'a [u8]>,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
     /// `None`: it is no key.
-    pub fn of(key: &[u8]) -> Option<Seen<'_>> {
+    pub fn of(key: &'a [u8]) -> Option<Seen<'a>> {
         let (secure, rest) = key.split_first()?;
         let (authority, rest) = take(rest)?;
         let (path, rest) = take(rest)?;
         let query = take(rest).map(|(query, _)| query);
         Some(Seen { secure: *secure != 0, authority, path, query })
     }
+
+    /// Path and query as one text.
+    pub fn whole(&self) -> impl Iterator<Item = u8> + use<'a> {
+        let query = self.query.map(|query| b"?".iter().chain(query));
+        self.path.iter().chain(query.into_iter().flatten()).copied()
+    }
+
+    /// The order in which all URLs that begin alike stand together.
+    pub fn cmp_url(&self, other: &Seen<'_>) -> Ordering {
+        (self.secure, self.authority).cmp(&(other.secure, other.authority)).then_with(|| self.whole().cmp(other.whole()))
+    }
+}
+
+/// The key of a URL alone, whose parts are as keys have them.
+pub(super) fn of_url(secure: bool, authority: &[u8], target: &[u8]) -> Key {
+    let mut out = vec![u8::from(secure)];
+    let (path, query) = split_once(target, b'?');
+    piece(&mut out, |out| out.extend_from_slice(authority));
+    piece(&mut out, |out| out.extend_from_slice(path));
+    match query {
+        Some(query) => piece(&mut out, |out| out.extend_from_slice(query)),
+        None => absent(&mut out),
+    }
+    Key::of(&out)
 }
 
 /// Appends the URL of a key, as text that fits between quotes.

@@ -1,6 +1,7 @@
 //! The response cache. It knows no backend: `proxy` asks it, and then the upstream, or the other way round.
 
 pub mod fill;
+pub mod index;
 pub mod key;
 pub mod named;
 pub mod object;

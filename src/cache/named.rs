@@ -1,7 +1,7 @@
 //! One cache, as `[cache.NAME]` names it: the store, the fills under way, and the marks of what is not worth waiting for.
 //!
 //! Who looks for an answer and does not find it joins the fill that is under way, or leads one. Whatever goes into the store goes
-//! there from a fill, under the lock of its URL: a purge first taints the fills, then walks the store, so that nothing that was
+//! there from a fill, under the lock of its URL: a purge first taints the fills, then looks at what is kept, so that nothing that was
 //! asked for before it turns up after it.
 
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::fill::{Fill, Flow, Opened, Settled};
+use super::index::Index;
 use super::key::{self, Key, Spelling, Url};
 use super::object::{Content, Gauge, Object};
 use super::policy::{Terms, Vary};
@@ -35,6 +36,7 @@ pub struct Cache {
     pub name: Arc<str>,
     pub series: Arc<CacheSeries>,
     store: Memory,
+    index: Arc<Index>,
     fills: Box<[Mutex<Fills>]>,
     marks: quick_cache::sync::Cache<u64, Instant>,
     hash: RandomState,
@@ -112,6 +114,7 @@ impl Cache {
             name: name.into(),
             series,
             store,
+            index: Arc::default(),
             fills: (0..LOCKS).map(|_| Mutex::default()).collect(),
             marks: quick_cache::sync::Cache::new(MARKS),
             hash: RandomState::new(),
@@ -173,7 +176,10 @@ impl Cache {
             spelling.write(url, &mut key);
             key
         };
-        spellings.iter().map(spell).collect()
+        let mut urls: Vec<_> = spellings.iter().map(spell).collect();
+        urls.sort();
+        urls.dedup();
+        urls
     }
 
     /// Looks for the answer to this request. Where answers vary, the key grows by what they vary on.
@@ -231,22 +237,44 @@ impl Cache {
         }
     }
 
-    /// `fate`: of what is kept, by its key, and its answer where it is one. `taints`: whether what is under way may be meant too, as far
-    /// as it is known. How many entries it met.
-    pub fn purge(&self, mut fate: impl FnMut(&[u8], Option<&Object>) -> Fate, taints: impl Fn(&[u8], Option<&Head>) -> bool) -> usize {
+    /// What is being fetched and is meant, as far as that is known of it, is not kept.
+    pub fn taint(&self, is_meant: impl Fn(&[u8], Option<&Head>) -> bool) {
         for fills in &self.fills {
             for (key, fills) in lock(fills).iter() {
                 for fill in fills {
                     let opened = fill.opened();
-                    if taints(key.bytes(), opened.as_ref().map(|opened| &opened.head)) {
+                    if is_meant(key.bytes(), opened.as_ref().map(|opened| &opened.head)) {
                         fill.taint();
                     }
                 }
             }
         }
-        self.store.purge(&mut |key, slot| match slot {
-            Slot::Object(object) => fate(key, Some(object)),
-            Slot::Family(_) => fate(key, None),
+    }
+
+    /// Of all that is kept; how many it met.
+    pub fn purge_all(&self, fate: Fate) -> usize {
+        self.store.purge_all(&mut |_| fate)
+    }
+
+    /// Of all with this tag.
+    pub fn purge_tagged(&self, tag: &[u8], fate: Fate) -> usize {
+        let mut met = 0;
+        self.index.tagged(tag, |key, number| met += usize::from(self.purge(key, number, |object| object.has_tag(tag), fate)));
+        met
+    }
+
+    /// Of all whose key is meant, from the first of them on in the order of URLs.
+    pub fn purge_from(&self, first: Key, is_meant: impl Fn(&[u8]) -> bool, fate: Fate) -> usize {
+        let mut met = 0;
+        self.index.from(first, is_meant, |key, number| met += usize::from(self.purge(key, number, |_| true, fate)));
+        met
+    }
+
+    /// Only where it is still the one that was found on the list.
+    fn purge(&self, key: &Key, number: u64, is_meant: impl Fn(&Object) -> bool, fate: Fate) -> bool {
+        self.store.purge(key.looked_up(), &mut |slot| match slot {
+            Slot::Object(object) if object.number() == Some(number) && is_meant(object) => fate,
+            _ => Fate::Stays,
         })
     }
 
@@ -289,8 +317,9 @@ impl Cache {
 
     fn keep_newer(&self, there: Option<Arc<Object>>, asked: Instant, make: impl FnOnce() -> Object) {
         if there.is_none_or(|there| there.asked <= asked) {
-            let object = Arc::new(make());
-            self.store.put(object.key.clone(), Slot::Object(object));
+            let mut object = make();
+            object.list(&self.index);
+            self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
         }
     }
 
@@ -383,7 +412,9 @@ impl Lead {
     pub fn confirm(mut self, known: &Arc<Object>, head: Head, terms: Terms) -> Arc<Object> {
         self.over = true;
         let object = Object::new(known.key.clone(), head, terms, known.content.clone(), self.fill.began, known.cost);
-        let object = Arc::new(object.counted(&self.cache.kept));
+        let mut object = object.counted(&self.cache.kept);
+        object.list(&self.cache.index);
+        let object = Arc::new(object);
         let mut fills = self.cache.fills(self.url());
         // What has come meanwhile is newer than what was confirmed.
         if !self.fill.is_tainted() && self.cache.has(known) {

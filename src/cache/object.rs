@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
+use super::index::{self, Index, Listed};
 use super::key::Key;
 use super::policy::Terms;
 use crate::failure::Failure;
@@ -35,6 +36,8 @@ pub struct Object {
     /// From the request to the last byte: what it costs to have it again.
     pub cost: Duration,
     weight: u32,
+    /// `None`: it is not where a purge would look for it, for it was never kept.
+    listed: Option<Listed>,
     expired: AtomicBool,
     refreshing: AtomicBool,
     /// While it is kept, its content counts as that.
@@ -44,29 +47,32 @@ pub struct Object {
 impl Object {
     pub fn new(key: Key, head: Head, terms: Terms, content: Content, asked: Instant, cost: Duration) -> Object {
         let tags = tags(&head.fields);
-        let of_tags: usize = tags.iter().map(|tag| tag.len() + 2 * size_of::<usize>()).sum();
+        let of_tags: usize = tags.iter().map(|tag| tag.len() + 2 * size_of::<usize>() + index::BYTES_PER_TAG).sum();
         let of_head = head.fields.arena().len() + head.fields.len() * OVERHEAD_PER_FIELD;
-        let whole = key.bytes().len() + of_head + of_tags + content.weight() + OVERHEAD_BYTES;
+        let whole = key.bytes().len() + of_head + of_tags + content.weight() + index::BYTES_PER_OBJECT + OVERHEAD_BYTES;
         let weight = u32::try_from(whole).unwrap_or(u32::MAX);
-        Object {
-            key,
-            head,
-            terms,
-            content,
-            tags,
-            asked,
-            cost,
-            weight,
-            expired: AtomicBool::new(false),
-            refreshing: AtomicBool::new(false),
-            kept: None,
-        }
+        let (expired, refreshing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Object { key, head, terms, content, tags, asked, cost, weight, listed: None, expired, refreshing, kept: None }
     }
 
     /// Its content counts as kept for as long as there is this object.
     pub fn counted(mut self, kept: &Gauge) -> Object {
         self.kept = Some(kept.hold(self.content.len()));
         self
+    }
+
+    /// It is about to be kept: from now on, and for as long as it is there, it is found by URL and tags.
+    pub fn list(&mut self, index: &Arc<Index>) {
+        self.listed = Some(index.list(&self.key, &self.tags));
+    }
+
+    /// Its own on the list.
+    pub fn number(&self) -> Option<u64> {
+        self.listed.as_ref().map(|listed| listed.number)
+    }
+
+    pub fn has_tag(&self, tag: &[u8]) -> bool {
+        self.tags.iter().any(|other| **other == *tag)
     }
 
     /// Bytes of memory that it holds.
@@ -91,6 +97,14 @@ impl Object {
     /// Nobody is asking any more, and nothing has come of it.
     pub fn give_up(&self) {
         self.refreshing.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        if let Some(listed) = self.listed.take() {
+            listed.strike(&self.key, &self.tags);
+        }
     }
 }
 

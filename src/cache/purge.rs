@@ -1,11 +1,11 @@
 //! What is taken out of a cache by hand: one URL, all below a prefix, all of a tag, everything; at once, or only made stale.
 //!
-//! A purge walks all that is kept, a step at a time, on the thread of whoever asks for it: there is no index of tags or prefixes to
-//! be kept up with every answer, and requests pass between any two steps. What is being fetched and may be meant is not kept.
+//! What is meant is found by the `index`, a step at a time, on the thread of whoever asks for it; requests pass between any two steps.
+//! Only everything is found by a walk through the store, in steps as well. What is being fetched and may be meant is not kept.
 
-use super::key::{Seen, Url};
+use super::key::{self, Key, Seen, Url};
 use super::named::Cache;
-use super::object::Object;
+use super::object;
 use super::store::Fate;
 use crate::message::Head;
 
@@ -73,12 +73,7 @@ impl Target {
         let Some(seen) = Seen::of(key).filter(|seen| seen.secure == self.secure && seen.authority == self.authority) else {
             return false;
         };
-        let mut whole = seen.path.to_vec();
-        if let Some(query) = seen.query {
-            whole.push(b'?');
-            whole.extend_from_slice(query);
-        }
-        whole.starts_with(&self.target)
+        seen.whole().take(self.target.len()).eq(self.target.iter().copied())
     }
 }
 
@@ -90,28 +85,23 @@ impl Purge {
             What::Url(target) => cache.spelled(&target.url()),
             _ => Vec::new(),
         };
-        let met = cache.purge(
-            |key, object| match &self.what {
-                What::Everything => fate,
-                What::Tag(tag) if object.is_some_and(|object| has_tag(object, tag)) => fate,
-                What::Tag(_) => Fate::Stays,
-                what if what.is_of_key(key, &spelled) => fate,
-                _ => Fate::Stays,
-            },
-            |key, head| match &self.what {
-                What::Everything => true,
-                // Of which tags it will be, nobody knows before its head has come.
-                What::Tag(tag) => head.is_none_or(|head: &Head| super::object::tags(&head.fields).iter().any(|other| **other == **tag)),
-                what => what.is_of_key(key, &spelled),
-            },
-        );
+        cache.taint(|key, head| match &self.what {
+            What::Everything => true,
+            // Of which tags it will be, nobody knows before its head has come.
+            What::Tag(tag) => head.is_none_or(|head: &Head| object::tags(&head.fields).iter().any(|other| **other == **tag)),
+            what => what.is_of_key(key, &spelled),
+        });
+        let met = match &self.what {
+            What::Everything => cache.purge_all(fate),
+            What::Tag(tag) => cache.purge_tagged(tag, fate),
+            What::Url(_) => spelled.iter().map(|url| cache.purge_from(Key::of(url), |key| key.starts_with(url), fate)).sum(),
+            What::Prefix(target) => {
+                cache.purge_from(key::of_url(target.secure, &target.authority, &target.target), |key| target.is_before(key), fate)
+            }
+        };
         cache.series.purged(met);
         met
     }
-}
-
-fn has_tag(object: &Object, tag: &[u8]) -> bool {
-    object.tags.iter().any(|other| **other == *tag)
 }
 
 #[cfg(test)]
@@ -124,6 +114,7 @@ mod tests {
     use crate::cache::key::Spelling;
     use crate::cache::policy::{Admitted, Terms, Vary};
     use crate::cache::{Found, Join, Sought};
+    use crate::cache::object::Object;
     use crate::message::{Fields, Length, Version};
     use crate::telemetry::Registry;
 

@@ -40,8 +40,10 @@ pub trait Store {
     /// Puts an answer in the place of itself, as the origin has confirmed it; where it has gone meanwhile, it stays gone.
     fn touch(&self, object: Arc<Object>);
     fn remove(&self, key: &[u8]);
+    /// What happens to one entry, if it is there; `true`: it was expired or went. Not a use of it.
+    fn purge(&self, key: &[u8], fate: &mut dyn FnMut(&Slot) -> Fate) -> bool;
     /// Looks at everything that was there when it began, without stopping anybody else; how many were expired or went.
-    fn purge(&self, fate: &mut dyn FnMut(&[u8], &Slot) -> Fate) -> usize;
+    fn purge_all(&self, fate: &mut dyn FnMut(&Slot) -> Fate) -> usize;
 }
 
 /// An entry that took more than this part of a shard would push out too much of it, or not be kept at all.
@@ -127,21 +129,26 @@ impl Store for Memory {
         self.entries.remove(key);
     }
 
-    fn purge(&self, fate: &mut dyn FnMut(&[u8], &Slot) -> Fate) -> usize {
-        let mut met = 0;
+    fn purge(&self, key: &[u8], fate: &mut dyn FnMut(&Slot) -> Fate) -> bool {
+        self.entries.peek(key).is_some_and(|slot| self.meet(key, slot, fate))
+    }
+
+    fn purge_all(&self, fate: &mut dyn FnMut(&Slot) -> Fate) -> usize {
         // The walk holds a shard's lock for one step at a time.
-        for (key, slot) in self.entries.iter() {
-            match (fate(key.bytes(), &slot), slot) {
-                (Fate::Stays, _) => continue,
-                (Fate::Expires, Slot::Object(object)) => object.expire(),
-                (Fate::Expires, Slot::Family(_)) => continue,
-                (Fate::Goes, slot) => {
-                    self.entries.remove_if(key.looked_up(), |there| is_same(there, &slot));
-                }
+        self.entries.iter().filter(|(key, slot)| self.meet(key.looked_up(), slot.clone(), fate)).count()
+    }
+}
+
+impl Memory {
+    fn meet(&self, key: &[u8], slot: Slot, fate: &mut dyn FnMut(&Slot) -> Fate) -> bool {
+        match (fate(&slot), slot) {
+            (Fate::Stays, _) | (Fate::Expires, Slot::Family(_)) => false,
+            (Fate::Expires, Slot::Object(object)) => {
+                object.expire();
+                true
             }
-            met += 1;
+            (Fate::Goes, slot) => self.entries.remove_if(key, |there| is_same(there, &slot)).is_some(),
         }
-        met
     }
 }
 
@@ -262,14 +269,12 @@ mod tests {
     fn a_purge_touches_what_it_is_told_to() {
         let store = Memory::new(1 << 20, 1 << 16);
         let kept: Vec<_> = ["a", "b", "c"].iter().map(|key| put(&store, key, 10)).collect();
-        let met = store.purge(&mut |key, _| match key {
-            b"a" => Fate::Goes,
-            b"b" => Fate::Expires,
-            _ => Fate::Stays,
-        });
-        assert_eq!(met, 2);
+        assert!(store.purge(b"a", &mut |_| Fate::Goes) && store.purge(b"b", &mut |_| Fate::Expires));
+        assert!(!store.purge(b"c", &mut |_| Fate::Stays) && !store.purge(b"d", &mut |_| Fate::Goes));
         assert!(store.get(b"a").is_none() && store.get(b"b").is_some());
         assert_eq!([kept[1].is_expired(), kept[2].is_expired()], [true, false]);
+        assert_eq!(store.purge_all(&mut |_| Fate::Goes), 2);
+        assert!(store.is_empty());
     }
 
     #[test]

@@ -129,7 +129,8 @@ fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
     let changes: [fn(&Cache); 2] = [
         |cache| cache.invalidate(&url("/")),
         |cache| {
-            cache.purge(|_, _| Fate::Goes, |_, _| true);
+            cache.taint(|_, _| true);
+            cache.purge_all(Fate::Goes);
         },
     ];
     for change in changes {
