@@ -599,7 +599,10 @@ fn nobody_can_put_others_answers_away() {
     for (own, answer) in [
         ("Cache-Control: no-cache, no-store", "HTTP/1.1 304 Not Modified\r\nETag: \"one\"\r\n\r\n"),
         ("Cache-Control: no-cache\r\nAuthorization: x", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"),
-        ("Cache-Control: no-cache\r\nCookie: x", "HTTP/1.1 302 Found\r\nLocation: /login\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nno"),
+        (
+            "Cache-Control: no-cache\r\nCookie: x",
+            "HTTP/1.1 302 Found\r\nLocation: /login\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nno",
+        ),
         ("Cache-Control: no-cache\r\nCookie: x", "HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno"),
     ] {
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{own}\r\n\r\n"));
@@ -735,4 +738,40 @@ fn nothing_is_kept_for_routes_without_a_cache() {
         assert!(proxy.get("/").head.get("cache-status").is_none());
     }
     assert_eq!(backend.requests(), 2);
+}
+
+#[test]
+fn a_purge_by_method_is_for_those_who_may_and_stays_here() {
+    let backend = always("Cache-Control: max-age=60\r\nVary: Accept-Language", "x");
+    let proxy = site(backend.address())
+        .listen("trusted_proxies = [\"127.0.0.1\"]")
+        .route("path = \"/open/*\"\ncache = { use = \"main\", purge_from = [\"127.0.0.0/8\", \"10.0.0.0/8\"] }")
+        .with("[[route]]\npool = \"app\"\npath = \"/shut/*\"\ncache = \"main\"")
+        .with("[[route]]\npool = \"app\"")
+        .start();
+    let fill = || {
+        for language in ["de", "en"] {
+            ask(&proxy, &format!("GET /open/x?q HTTP/1.1\r\nAccept-Language: {language}"));
+        }
+        ask(&proxy, "GET /open/x HTTP/1.1");
+    };
+    fill();
+    assert_eq!(backend.requests(), 3);
+    for (request, status, text) in [
+        ("PURGE /shut/x HTTP/1.1", 405, "purge_not_allowed"),
+        ("PURGE /open/x?q HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1", 403, "purge_forbidden"),
+        ("PURGE /open/y HTTP/1.1", 200, "purged: 0 entries\n"),
+        ("PURGE /open/x?q HTTP/1.1\r\nX-Forwarded-For: 10.1.2.3", 200, "purged: 2 entries\n"),
+        ("PURGE /open/x?q HTTP/1.1", 200, "purged: 0 entries\n"),
+    ] {
+        let answer = ask(&proxy, request);
+        assert_eq!(answer.status(), status, "{request}");
+        assert!(answer.text().contains(text), "{request}: {}", answer.text());
+        assert_eq!(answer.head.get("allow"), (status == 405).then_some("GET, HEAD"));
+    }
+    assert_eq!(backend.requests(), 3, "none of them went on");
+    fill();
+    assert_eq!(backend.requests(), 5, "what has no query stayed");
+    assert_eq!(ask(&proxy, "PURGE /elsewhere HTTP/1.1").status(), 200);
+    assert_eq!(backend.requests(), 6, "without a cache it is a method as any other");
 }

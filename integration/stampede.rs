@@ -175,7 +175,7 @@ fn purge_under_load(entries: usize) {
         assert!((entries..entries + 100).contains(&met), "{said}");
         (took, askers.into_iter().map(|asker| asker.join().expect("it asks to the end")).collect::<Vec<_>>())
     });
-    println!("{entries} entries purged in {took:?}; slowest answer meanwhile and how many: {askers:?}");
+    eprintln!("{entries} entries purged in {took:?}; slowest answer meanwhile and how many: {askers:?}");
     // Generous: the other tests run beside it. A purge that held a lock, or a worker, would take all of its time from one of them.
     for (slowest, _) in askers {
         assert!(slowest < Duration::from_millis(500).max(took / 2), "{slowest:?} of {took:?}");

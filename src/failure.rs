@@ -123,6 +123,10 @@ failures! {
     RequestsTakenBack = "requests_taken_back", 400, Downstream, "Too many requests were taken back.";
     /// Frames that say nothing, more than a connection bears with.
     Flood = "flood", 400, Downstream, "The connection says too much and asks too little.";
+    /// `PURGE` on a route with a cache and without `purge_from`.
+    PurgeNotAllowed = "purge_not_allowed", 405, Downstream, "Nothing can be purged here by this method.";
+    /// `PURGE` from an address outside of `purge_from`.
+    PurgeForbidden = "purge_forbidden", 403, Downstream, "This address may not purge.";
     /// For a host that the certificate shown on this connection does not speak for.
     Misdirected = "misdirected", 421, Downstream, "This connection was made for another host.";
     NoRoute = "no_route", 404, Proxy, "No route matches this request.";

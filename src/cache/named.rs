@@ -138,6 +138,7 @@ impl Cache {
             families: AtomicU64::new(self.families.load(Ordering::Relaxed)),
             content: self.content.clone(),
             kept: self.kept.clone(),
+            index: self.index.clone(),
             ..Cache::around(store?, &self.name, memory, object_bytes_max, self.series.clone())
         })
     }

@@ -54,6 +54,12 @@ impl What {
         Some(if is_prefix { What::Prefix(target) } else { What::Url(target) })
     }
 
+    /// The URL that a request is for.
+    pub fn at(url: &Url<'_>) -> What {
+        let authority = key::authority(url.authority, url.secure);
+        What::Url(Target { secure: url.secure, authority, target: url.target.to_vec() })
+    }
+
     /// `spelled`: where this cache keeps the URL that is meant.
     fn is_of_key(&self, key: &[u8], spelled: &[Vec<u8>]) -> bool {
         match self {
@@ -112,9 +118,9 @@ mod tests {
     use super::*;
     use crate::cache::fill::Opened;
     use crate::cache::key::Spelling;
+    use crate::cache::object::Object;
     use crate::cache::policy::{Admitted, Terms, Vary};
     use crate::cache::{Found, Join, Sought};
-    use crate::cache::object::Object;
     use crate::message::{Fields, Length, Version};
     use crate::telemetry::Registry;
 
@@ -178,6 +184,14 @@ mod tests {
             assert_eq!(left(&stale, |_| true).len(), KEPT.len());
             assert_eq!(left(&stale, |object| !object.is_expired()), expected, "{what:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_still_found_when_the_memory_has_changed() {
+        let cache = kept();
+        let cache = cache.resize(64 << 20, 1 << 16).map_or(cache, Arc::new);
+        assert_eq!(Purge { what: What::Tag(b"x".to_vec()), soft: false }.carry_out(&cache), 2);
+        assert_eq!(left(&cache, |_| true), ["a/img/1?q", "a/imgs", "b/img/1"]);
     }
 
     #[test]

@@ -426,6 +426,7 @@ fn route_cache(cache: &RouteCache) -> Vec<Key> {
         sort_query,
         vary_by,
         lock_age,
+        purge_from,
         status_header,
     } = cache;
     let by_status = |list: &[(Statuses, Duration)]| match list {
@@ -449,6 +450,7 @@ fn route_cache(cache: &RouteCache) -> Vec<Key> {
         ("cache.sort_query", of_keys(sort_query.to_string())),
         ("cache.vary_by", of_keys(list(vary_by))),
         ("cache.lock_age", time(*lock_age)),
+        ("cache.purge_from", list(purge_from)),
         ("cache.status_header", status_header.as_str().to_owned()),
     ];
     keys.into_iter().map(|(name, value)| Key::shown(name, value)).collect()

@@ -742,6 +742,13 @@ const ROUTE_CACHE: &[Key] = &[
     )
     .or("5s"),
     key(
+        "purge_from",
+        Kind::Many(&Kind::Network),
+        "Networks whose clients may take an answer out of the cache with the method `PURGE`. From others it is answered with 403; where \
+         this is left out, with 405. It never goes on to a backend.",
+        "[\"10.0.0.0/8\"]",
+    ),
+    key(
         "status_header",
         Kind::Word { words: StatusField::WORDS, later: &[] },
         "`Cache-Status` (RFC 9211) on answers: what the cache had, and why not. `key`: with the URL that they are kept under.",

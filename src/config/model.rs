@@ -604,6 +604,8 @@ pub struct RouteCache {
     pub sort_query: bool,
     pub vary_by: Vec<VaryBy>,
     pub lock_age: Duration,
+    /// Whose `PURGE` is obeyed; empty: nobody's.
+    pub purge_from: Vec<IpNet>,
     pub status_header: StatusField,
 }
 

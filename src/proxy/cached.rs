@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::record::{RouteSeat, Story};
 use super::view::PoolSeat;
-use super::{edit, fetch, reply};
+use super::{edit, fetch, purge, reply};
 use crate::cache::key::{self, Recipe, Url};
 use crate::cache::object::Object;
 use crate::cache::policy::condition;
@@ -99,6 +99,9 @@ impl<'a> Place<'a> {
         // Who has shown a certificate is known to the origin, whose answer may be for nobody else.
         let alone = head.fields.may_have(FOR_THE_ORIGIN) || story.conn.hop.has_subject();
         if !matches!(method, Method::Get | Method::Head) || !body.is_empty() || alone {
+            if purge::is_purge(head) {
+                return purge::answer(self, head, story).map(Looked::Answer);
+            }
             self.tell(story, CacheResult::Bypass);
             return Ok(Looked::Around(if matches!(method, Method::Get | Method::Head) { "bypass" } else { "method" }));
         }

@@ -7,6 +7,7 @@ pub mod fetch;
 pub mod forward;
 pub mod hint;
 pub mod intake;
+mod purge;
 pub mod record;
 pub mod replay;
 pub mod reply;

@@ -19,6 +19,9 @@ pub fn failure(failure: Failure, json: bool) -> Answer {
         // Whoever sends one such request is not to be believed about where the next one begins.
         head.fields.append_known(Name::Connection, b"close");
     }
+    if let (Failure::PurgeNotAllowed, Answer::Reply { head, .. }) = (failure, &mut answer) {
+        head.fields.append(b"allow", b"GET, HEAD");
+    }
     if let (Some(seconds), Answer::Reply { head, .. }) = (failure.retry_after(), &mut answer) {
         head.fields.append(b"retry-after", seconds.to_string().as_bytes());
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::State;
 use crate::cache::Cache;
 use crate::cache::key::{Ignored, Part, Recipe, Spelling};
@@ -18,6 +20,8 @@ pub struct Caching {
     pub rules: Rules,
     pub refresh_ahead: bool,
     pub lock_age: Duration,
+    /// Who may purge by method; empty: nobody.
+    pub purge_from: Vec<IpNet>,
     pub status_field: StatusField,
 }
 
@@ -46,7 +50,8 @@ impl Caching {
         let cache = state.cache(&spec.uses)?;
         let (refresh_ahead, lock_age, status_field) = (spec.refresh_ahead, spec.lock_age, spec.status_header);
         let partition = partition(route);
-        Some(Caching { cache, partition, recipe, rules, refresh_ahead, lock_age, status_field })
+        let purge_from = spec.purge_from.clone();
+        Some(Caching { cache, partition, recipe, rules, refresh_ahead, lock_age, purge_from, status_field })
     }
 }
 

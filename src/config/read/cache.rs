@@ -53,6 +53,7 @@ pub(super) fn of_route(route: &Section<'_>) -> Option<(RouteCache, Span)> {
         sort_query: section.flag("sort_query"),
         vary_by: section.many("vary_by", vary_by).into_iter().map(|part| part.value).collect(),
         lock_age: section.duration("lock_age"),
+        purge_from: super::networks(&section, "purge_from", "everybody could empty the cache: list the networks of your own applications"),
         status_header: section.word("status_header", StatusField::of),
     };
     let place = uses?.span;
