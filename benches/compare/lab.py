@@ -29,7 +29,6 @@ class Lab:
     scratch: Path
     proxy_cpu: int
     load_cpu: int
-    tidegate: str
     pace: str = ""
     started: list = field(default_factory=list)
     certificate: Path = None
