@@ -24,6 +24,7 @@ mod fields;
 mod forwarding;
 mod health;
 mod http2;
+mod http2_backends;
 mod http2_costs;
 mod http2_websocket;
 mod lifecycle;

@@ -35,6 +35,8 @@ pub enum Malformed {
     Host,
     /// Dot segments, an encoded NUL or a backslash in the path.
     Path,
+    /// A frame of HTTP/2, or its place among others.
+    Frame,
     ChunkSize,
     /// Data not followed by CRLF, or an extension over its bound.
     Chunk,
@@ -113,6 +115,8 @@ failures! {
     BodyTooSlow = "body_too_slow", 408, Downstream, "The request body comes too slowly.";
     MethodUnsupported = "method_unsupported", 501, Downstream, "This method is not supported.";
     TransferCodingUnsupported = "transfer_coding_unsupported", 501, Downstream, "This transfer coding is not supported.";
+    /// To switch protocols, where the backends speak HTTP/2: it has no such thing.
+    UpgradeUnsupported = "upgrade_unsupported", 501, Downstream, "Protocols can not be switched here: the backends speak HTTP/2.";
     /// The client went away: reset, or closed where it had more to say.
     ClientGone = "client_gone", 400, Downstream, "The client closed the connection.";
     /// The client took no byte for `timeout.write`.
@@ -156,6 +160,10 @@ failures! {
     UpstreamUntrusted = "upstream_untrusted", 502, Upstream, "The backend's certificate is not trusted.";
     /// There was no TLS to be had with the backend.
     UpstreamTlsFailed = "upstream_tls_failed", 502, Upstream, "The backend can not be spoken to by TLS.";
+    /// The backend speaks another protocol than its pool's: it did not agree on `h2`, or answered with something else.
+    UpstreamNotHttp2 = "upstream_not_http2", 502, Upstream, "The backend does not speak HTTP/2.";
+    /// The backend said that it has not looked at the request, and will not.
+    UpstreamRefused = "upstream_refused", 502, Upstream, "The backend did not take the request.";
     /// The connection broke before a byte of the answer.
     UpstreamReset = "upstream_reset", 502, Upstream, "The backend closed the connection without an answer.";
     FirstByteTimeout = "first_byte_timeout", 504, Upstream, "The backend did not answer in time.";
@@ -188,6 +196,7 @@ impl Failure {
                 | Failure::ConnectTimeout
                 | Failure::UpstreamUntrusted
                 | Failure::UpstreamTlsFailed
+                | Failure::UpstreamNotHttp2
         )
     }
 
@@ -223,7 +232,9 @@ impl Failure {
             Failure::ConnectTimeout => "connection_timeout",
             Failure::UpstreamUntrusted => "tls_certificate_error",
             Failure::UpstreamTlsFailed => "tls_protocol_error",
-            Failure::UpstreamReset => "connection_terminated",
+            Failure::UpstreamNotHttp2 => "http_protocol_error",
+            Failure::UpstreamReset | Failure::UpstreamRefused => "connection_terminated",
+            Failure::UpgradeUnsupported => "http_upgrade_failed",
             Failure::FirstByteTimeout | Failure::TryTimeout | Failure::TotalTimeout => "http_response_timeout",
             Failure::StallTimeout => "connection_read_timeout",
             Failure::ResponseHeadTooLarge => "http_response_header_section_size",
@@ -250,6 +261,7 @@ impl Malformed {
             Malformed::TransferEncoding => "Transfer-Encoding is malformed.",
             Malformed::Host => "Host is missing, repeated, malformed, or not the one of the target.",
             Malformed::Path => "The path has dot segments, an encoded NUL or a backslash.",
+            Malformed::Frame => "A frame breaks HTTP/2.",
             Malformed::ChunkSize => "A chunk size is malformed.",
             Malformed::Chunk => "A chunk is malformed.",
             Malformed::Trailers => "The trailer section is malformed.",
@@ -267,6 +279,35 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Why one attempt at a backend came to nothing, and what that leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    pub failure: Failure,
+    /// The backend can have seen nothing of the request, or says that it has done nothing about it.
+    pub untouched: bool,
+    /// A byte of an answer has come.
+    pub begun: bool,
+}
+
+impl Lost {
+    pub fn unsent(failure: Failure) -> Lost {
+        Lost { failure, untouched: true, begun: false }
+    }
+
+    pub fn sent(failure: Failure) -> Lost {
+        Lost { failure, untouched: false, begun: false }
+    }
+
+    pub fn begun(failure: Failure) -> Lost {
+        Lost { failure, untouched: false, begun: true }
+    }
+
+    /// What a connection does that the backend was giving up when the request came.
+    pub fn is_stale(self) -> bool {
+        matches!(self.failure, Failure::UpstreamReset | Failure::UpstreamRefused) && !self.begun
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,13 @@ impl Backend {
         Wire::over(self.listener.accept().expect("accept").0)
     }
 
+    /// The same as a socket.
+    #[track_caller]
+    pub fn accept_stream(&self) -> TcpStream {
+        assert!(self.waits(PATIENCE.as_millis() as u16), "waited {PATIENCE:?} for a connection from the proxy");
+        self.listener.accept().expect("accept").0
+    }
+
     /// A connection that is there already.
     pub fn accepted(&self) -> Option<Wire> {
         self.waits(0).then(|| Wire::over(self.listener.accept().expect("accept").0))

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use super::hpack::{self, Decoder};
+use super::{Backend, PATIENCE};
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -117,6 +117,33 @@ impl Frames {
         frames.send(Frame::new(SETTINGS, 0, 0, payload_of(settings)));
         frames.settle();
         frames
+    }
+
+    /// The backend's end: the proxy's preface and SETTINGS seen, ours sent.
+    #[track_caller]
+    pub fn accept(backend: &Backend, settings: &[(u16, u32)]) -> Frames {
+        let mut frames = Frames::over(backend.accept_stream());
+        let mut preface = [0; PREFACE.len()];
+        frames.stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        frames.stream.read_exact(&mut preface).expect("a preface");
+        assert_eq!(preface, PREFACE);
+        frames.send(Frame::new(SETTINGS, 0, 0, payload_of(settings)));
+        frames.settle();
+        frames
+    }
+
+    /// The next request's head, and its stream.
+    #[track_caller]
+    pub fn request(&mut self) -> (u32, Vec<(String, String)>, bool) {
+        let frame = self.wait("a request", |frame| frame.kind == HEADERS);
+        let (stream, last) = (frame.stream, frame.has(END_STREAM));
+        (stream, self.decode(frame), last)
+    }
+
+    /// We take no streams behind this one.
+    #[track_caller]
+    pub fn go_away(&mut self, last: u32, code: u32) {
+        self.send(Frame::new(GOAWAY, 0, 0, [last.to_be_bytes(), code.to_be_bytes()].concat()));
     }
 
     /// Nothing said yet.

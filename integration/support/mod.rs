@@ -12,6 +12,7 @@ pub mod hpack;
 pub mod message;
 pub mod proxy;
 pub mod secure;
+pub mod streams;
 pub mod wire;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub use backend::{Backend, Counting, whichever};
 pub use frames::{Frame, Frames};
 pub use message::{Head, Message};
 pub use proxy::{Proxy, Site, named, scripted};
+pub use streams::Streams;
 pub use wire::{End, Wire};
 
 /// How long a test waits for what must happen. Long, because two cores may run thirty proxies; nothing waits it out unless it fails.

@@ -249,6 +249,7 @@ fn pool(pool: &Pool) -> Thing {
         hash,
         slow_start,
         backends,
+        protocol,
         tls,
         sticky,
         timeout,
@@ -269,6 +270,7 @@ fn pool(pool: &Pool) -> Thing {
         ("hash.on", hash_on.to_string()),
         ("hash.bound", bound.map_or("none".to_owned(), |bound| bound.to_string())),
         ("slow_start", time_or_none(*slow_start)),
+        ("protocol", protocol.as_str().to_owned()),
         ("timeout.connect", time(*connect)),
         ("timeout.first_byte", time(*first_byte)),
         ("timeout.stall", time(*stall)),
@@ -312,8 +314,8 @@ fn sticky(sticky: Option<&Sticky>) -> [Key; 2] {
 }
 
 fn health(health: &Health) -> Vec<Key> {
-    // The header is told of with the pool's own keys.
-    let Health { probe, every, timeout, rise, fall, start, send_proxy_protocol: _ } = health;
+    // Protocol and header are told of with the pool's own keys.
+    let Health { probe, every, timeout, rise, fall, start, protocol: _, send_proxy_protocol: _ } = health;
     let mut keys = vec![
         Key::shown("health.every", time(*every)),
         Key::shown("health.timeout", time(*timeout)),

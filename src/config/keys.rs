@@ -4,7 +4,7 @@
 //! A word that is promised but not built yet stands here too, as one for `later`: it is refused by name. Accepting and ignoring it
 //! would tell somebody that a health check runs which does not.
 
-use super::model::{AccessFormat, Algorithm, Level, ProxyVersion, Reason, Start, StatusField, WhenAllDown};
+use super::model::{AccessFormat, Algorithm, Level, Protocol, ProxyVersion, Reason, Start, StatusField, WhenAllDown};
 
 /// One key of one table.
 #[derive(Debug, Clone, Copy)]
@@ -308,9 +308,10 @@ const POOL: &[Key] = &[
     .or("none"),
     key(
         "protocol",
-        Kind::Word { words: &["http1"], later: &["http2"] },
-        "What is spoken with the backends.",
-        "\"http1\"",
+        Kind::Word { words: Protocol::WORDS, later: &[] },
+        "What is spoken with the backends. `http2`: over TLS by ALPN, which has to agree on it; over plain sockets with prior knowledge. Many \
+         requests at once share a connection; another one is opened where a backend takes no more on those that there are.",
+        "\"http2\"",
     )
     .or("http1"),
     key(

@@ -171,6 +171,8 @@ pub struct Pool {
     pub slow_start: Option<Duration>,
     /// At least one; addresses and names are unique.
     pub backends: Vec<BackendSpec>,
+    /// What is spoken with them.
+    pub protocol: Protocol,
     /// `None`: plain.
     pub tls: Option<PoolTls>,
     /// `None`: sessions are not sticky.
@@ -202,6 +204,8 @@ pub struct Health {
     /// At least 1.
     pub fall: u32,
     pub start: Start,
+    /// Of the pool: a probe speaks as requests do.
+    pub protocol: Protocol,
     /// Of the pool: its backends expect a header from probes too.
     pub send_proxy_protocol: Option<ProxyVersion>,
 }
@@ -258,6 +262,14 @@ pub struct Faults {
     pub timeout: bool,
     pub malformed: bool,
     pub statuses: Vec<Statuses>,
+}
+
+words! {
+    /// What a pool's backends speak.
+    Protocol {
+        Http1 = "http1",
+        Http2 = "http2",
+    }
 }
 
 words! {

@@ -1,16 +1,13 @@
 //! One connection to a backend: a request goes out, an answer comes back, and the connection is fit for the next one or is not.
 //!
-//! A request body that is not all here yet gets a task of its own (`Pump`), owned by the exchange: the answer may come, and stream,
+//! A request body that is not all here yet gets a task of its own (`message::Pump`), owned by the exchange: the answer may come, and stream,
 //! while the request is still being sent. If the answer ends first, the pump is aborted and the connection is not used again.
 
-use std::cell::Cell;
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 
 use super::framing::{Decoder, Step};
 use super::head::{self, Framing, Limits, Resume};
@@ -18,7 +15,7 @@ use super::relay::{Gathered, Shape, To, gather};
 use super::writer;
 use crate::failure::Failure;
 use crate::io::{Buffer, Io, Scratch, Timer};
-use crate::message::{Body, Fields, Head, Length, Method, Name, Source, Stop};
+use crate::message::{Body, Fields, Head, Length, Method, Name, Pump, Source, Stop, Witness};
 
 /// What a backend may send as the head of an answer. Wider than what clients may send: cookies and policies pile up here.
 const LIMITS: Limits = Limits { bytes: 64 << 10, fields: 256, target: 0 };
@@ -108,7 +105,13 @@ impl Connection {
         };
         flushed.map_err(|stop| Unsent { failure: sending(stop), untouched: false })?;
         if !matches!(gathered, Gathered::Ended) {
-            self.pump = Some(Pump::start(self.io.clone(), body, shape, out, stall));
+            let io = self.io.clone();
+            self.pump = Some(Pump::start(async move {
+                let timer = Timer::new();
+                let to = To { io: &io, timer: &timer, timeout: stall };
+                let (mut body, mut out) = (body, out);
+                to.relay(&mut body, shape, &mut out, |_| None).await
+            }));
         }
         Ok(())
     }
@@ -178,9 +181,7 @@ fn sending(stop: Stop) -> Failure {
 }
 
 /// Takes a connection back once its answer has been read whole.
-pub trait Home {
-    /// The answer has ended: whole, or by this failure. Not told where it is dropped before its end.
-    fn ended(&self, how: Result<(), Failure>);
+pub trait Home: Witness {
     fn take_back(self, connection: Box<Connection>);
 }
 
@@ -315,69 +316,5 @@ impl<H: Home> Source for ResponseBody<H> {
 
     fn take_trailers(&mut self) -> Option<Fields> {
         self.trailers.take().map(|fields| *fields)
-    }
-}
-
-#[derive(Default)]
-struct Progress {
-    over: Cell<bool>,
-    whole: Cell<bool>,
-    failure: Cell<Option<Failure>>,
-    waiting: Cell<Option<Waker>>,
-}
-
-/// The task that sends the rest of a request body. Dropping it stops it.
-pub struct Pump {
-    progress: Rc<Progress>,
-    task: JoinHandle<()>,
-}
-
-impl Pump {
-    fn start(io: Io, mut body: Body, shape: Shape, mut out: Scratch, stall: Duration) -> Pump {
-        let progress = Rc::new(Progress::default());
-        let seen = progress.clone();
-        let task = tokio::task::spawn_local(async move {
-            let timer = Timer::new();
-            let to = To { io: &io, timer: &timer, timeout: stall };
-            match to.relay(&mut body, shape, &mut out, |_| None).await {
-                Ok(()) => seen.whole.set(true),
-                Err(Stop::Body(failure)) => seen.failure.set(Some(failure)),
-                Err(Stop::Elapsed) => seen.failure.set(Some(Failure::StallTimeout)),
-                // The backend does not want the rest. Its answer, if there is one, says why.
-                Err(Stop::Broken) => {}
-            }
-            // The client's connection gets its buffer back before anybody hears of the end.
-            drop(body);
-            seen.over.set(true);
-            if let Some(waker) = seen.waiting.take() {
-                waker.wake();
-            }
-        });
-        Pump { progress, task }
-    }
-
-    /// Why the request can not be sent whole, where the backend is not the reason.
-    fn failure(&self) -> Option<Failure> {
-        self.progress.failure.get()
-    }
-
-    /// Whether the backend has been sent the whole request.
-    fn is_whole(&self) -> bool {
-        self.progress.whole.get()
-    }
-
-    /// Ready once nothing more will be sent.
-    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.progress.over.get() {
-            return Poll::Ready(());
-        }
-        self.progress.waiting.set(Some(cx.waker().clone()));
-        Poll::Pending
-    }
-}
-
-impl Drop for Pump {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

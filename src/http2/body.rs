@@ -7,24 +7,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::{Reason, RecvStream};
 
 use super::allowance::Allowance;
-use super::head;
+use super::inflow::Inflow;
 use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
 use crate::io::{Timer, timer};
 use crate::message::{Fields, Length, Source};
 
 pub struct Received {
-    stream: RecvStream,
-    /// Not consumed yet.
-    data: Bytes,
-    /// Content bytes that are to come behind `data`, where that was said. `h2` holds the sender to it.
-    left: Option<u64>,
-    trailers: Option<Fields>,
-    ended: bool,
+    inflow: Inflow,
     /// Told what has come.
     allowance: Rc<Allowance>,
     arrears: Arrears,
@@ -35,26 +29,7 @@ pub struct Received {
 impl Received {
     /// `length`: what the head said; `timeout`: without progress; `rate`: bytes a second, as in `Arrears`.
     pub fn new(stream: RecvStream, length: Option<u64>, timeout: Duration, rate: u32, allowance: Rc<Allowance>) -> Received {
-        Received {
-            stream,
-            data: Bytes::new(),
-            left: length,
-            trailers: None,
-            ended: false,
-            allowance,
-            arrears: Arrears::new(rate, timeout),
-            waiting: None,
-        }
-    }
-
-    fn release(&mut self, n: usize) {
-        // Fails only where the stream has no window any more.
-        let _ = self.stream.flow_control().release_capacity(n);
-    }
-
-    fn fail(&mut self, failure: Failure) -> Poll<Result<bool, Failure>> {
-        self.ended = true;
-        Poll::Ready(Err(failure))
+        Received { inflow: Inflow::new(stream, length), allowance, arrears: Arrears::new(rate, timeout), waiting: None }
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
@@ -69,8 +44,8 @@ impl Received {
         };
         match timer.poll_elapsed(cx) {
             Poll::Ready(_) => {
-                let failure = *failure;
-                self.fail(failure)
+                self.inflow.end();
+                Poll::Ready(Err(*failure))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -92,71 +67,44 @@ fn meaning(error: &h2::Error) -> Failure {
 
 impl Source for Received {
     fn length(&self) -> Length {
-        match self.left {
-            _ if self.ended => Length::Exact(self.data.len() as u64),
-            Some(left) => Length::Exact(left + self.data.len() as u64),
-            None => Length::Unknown,
-        }
+        self.inflow.length()
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        if !self.data.is_empty() {
-            return Poll::Ready(Ok(true));
-        }
-        while !self.ended {
-            match self.stream.poll_data(cx) {
-                Poll::Ready(Some(Ok(data))) => {
-                    self.waiting = None;
-                    self.arrears.pay(timer::now(), data.len());
-                    if data.is_empty() {
-                        continue;
-                    }
-                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    self.allowance.useful(data.len());
-                    self.data = data;
-                    return Poll::Ready(Ok(true));
-                }
-                Poll::Ready(None) => match self.stream.poll_trailers(cx) {
-                    Poll::Ready(Ok(trailers)) => {
-                        self.ended = true;
-                        self.trailers = trailers.and_then(|trailers| head::trailers_in(&trailers));
-                    }
-                    Poll::Ready(Err(error)) => return self.fail(meaning(&error)),
-                    Poll::Pending => return self.poll_late(cx),
-                },
-                Poll::Ready(Some(Err(error))) => return self.fail(meaning(&error)),
-                Poll::Pending => return self.poll_late(cx),
+        match self.inflow.poll(cx) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(!self.inflow.data().is_empty())),
+            Poll::Ready(Ok(came)) => {
+                self.waiting = None;
+                self.arrears.pay(timer::now(), came);
+                self.allowance.useful(came);
+                Poll::Ready(Ok(true))
             }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(meaning(&error))),
+            Poll::Pending => self.poll_late(cx),
         }
-        Poll::Ready(Ok(false))
     }
 
     fn data(&self) -> &[u8] {
-        &self.data
+        self.inflow.data()
     }
 
     fn consume(&mut self, n: usize) {
-        self.data.advance(n);
-        self.release(n);
+        self.inflow.consume(n);
     }
 
     fn take(&mut self, n: usize) -> Bytes {
-        let bytes = self.data.split_to(n);
-        self.release(n);
-        bytes
+        self.inflow.take(n)
     }
 
     fn take_trailers(&mut self) -> Option<Fields> {
-        self.trailers.take()
+        self.inflow.take_trailers()
     }
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
-        // The stream gives back what it still has; what was taken from it is ours to give.
-        self.release(self.data.len());
-        if !self.ended {
-            give_up(&mut self.stream, &self.allowance);
+        if let Some(stream) = self.inflow.unfinished() {
+            give_up(stream, &self.allowance);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Heads and trailers between HTTP/2 and us: what makes a request (RFC 9113 8), and no more than HTTP/1.1 would let through.
+//! Heads and trailers between HTTP/2 and us: what makes a message (RFC 9113 8), and no more than HTTP/1.1 would let through.
 //!
 //! `h2` has refused what is malformed as HTTP/2 sees it: upper case in names, NUL, CR and LF, fields that speak of a connection, pseudo
 //! fields that are unknown, repeated, missing or late. What is left to us is where a request would change its meaning as it goes on
@@ -8,7 +8,8 @@
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::uri::{self, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 
 use crate::failure::{Failure, Malformed};
 use crate::io::clock;
@@ -56,8 +57,7 @@ pub fn request(parts: &Parts, fields_max: usize) -> Result<(Head, Option<u64>), 
     let mut crumbs = Vec::new();
     for (name, value) in &parts.headers {
         let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        if is_blank(value.first()) || is_blank(value.last()) {
+        if has_blanks_around(value) {
             return malformed(Malformed::FieldValue);
         }
         match Name::of(name) {
@@ -147,6 +147,79 @@ pub fn opening(head: &Head) -> Result<Response<()>, Failure> {
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().remove(websocket::ACCEPT);
     Ok(response)
+}
+
+/// A request as it goes to a backend. `length`: of the content that follows; `None`: none does.
+/// An error where something in it can not be said in HTTP/2.
+pub fn request_out(head: &Head, secure: bool, length: Option<Length>) -> Result<Request<()>, Failure> {
+    let malformed = |what| Failure::RequestMalformed(what);
+    const DROPPED: Names = OF_CONNECTION.with(Name::Te).with(Name::Host).with(Name::ContentLength);
+    let mut fields = map(&head.fields, DROPPED, 2).ok_or(malformed(Malformed::FieldValue))?;
+    let exact = match length {
+        Some(Length::Exact(length)) => Some(length),
+        Some(Length::Unknown) => None,
+        // Who said that there is nothing may go on saying it.
+        None => head.fields.contains(Name::ContentLength).then_some(0),
+    };
+    if let Some(length) = exact {
+        fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if head.fields.members(Name::Te).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+        fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::from_bytes(head.method_bytes()).map_err(|_| malformed(Malformed::StartLine))?;
+    *request.uri_mut() = uri(head, secure)?;
+    *request.headers_mut() = fields;
+    Ok(request)
+}
+
+/// Host becomes `:authority` (RFC 9113 8.3.1), as a route may have edited it. From HTTP/1.0 there may be none.
+fn uri(head: &Head, secure: bool) -> Result<Uri, Failure> {
+    let target = PathAndQuery::try_from(head.target()).map_err(|_| Failure::RequestMalformed(Malformed::Target))?;
+    let host = head.fields.get(Name::Host).unwrap_or(head.authority());
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = Some(target);
+    if !host.is_empty() {
+        parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = Some(uri::Authority::try_from(host).map_err(|_| Failure::RequestMalformed(Malformed::Host))?);
+    }
+    Uri::from_parts(parts).map_err(|_| Failure::RequestMalformed(Malformed::Target))
+}
+
+/// What a backend may send as the head of an answer: as over HTTP/1.1.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+const ANSWER_FIELDS_MAX: usize = 256;
+
+/// A backend's answer, and the length of its content where it was said.
+pub fn response_in(answer: &http::response::Parts) -> Result<(Head, Option<u64>), Failure> {
+    let malformed = |what| Err(Failure::ResponseMalformed(what));
+    let status = answer.status;
+    let mut head = Head::response(status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes(), Version::Http2);
+    let mut length = None;
+    for (name, value) in &answer.headers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        if has_blanks_around(value) {
+            return malformed(Malformed::FieldValue);
+        }
+        match Name::of(name) {
+            Name::ContentLength if length.is_some() => return malformed(Malformed::ContentLength),
+            Name::ContentLength => length = Some(content_length(value).map_err(Failure::ResponseMalformed)?),
+            known if OF_CONNECTION.contains(known) => return malformed(Malformed::FieldName),
+            _ => {}
+        }
+        head.fields.append(name, value);
+    }
+    if head.fields.len() > ANSWER_FIELDS_MAX || head.fields.arena().len() > ANSWER_BYTES_MAX {
+        return Err(Failure::ResponseHeadTooLarge);
+    }
+    Ok((head, length))
+}
+
+/// RFC 9113 8.2.1: what HTTP/1.1 would take for padding.
+fn has_blanks_around(value: &[u8]) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.first()) || is_blank(value.last())
 }
 
 /// `None`: one of them has bytes that HTTP/2 does not allow. The values share one copy of the arena. `more`: fields that will be added.

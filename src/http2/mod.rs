@@ -4,15 +4,19 @@
 //! own between every frame and its reader. What `h2` lets through is not yet a request: it leaves blanks around values, user
 //! information in `:authority`, and a repeated Content-Length to us, and `head` refuses what HTTP/1.1 would.
 //!
-//! One task per connection drives the connection and all its streams. What they write in one turn leaves in one system call (`wire`),
+//! One task per client connection drives the connection and all its streams; connections to backends have one that drives nothing but the
+//! connection, for their streams belong to exchanges. What is written in one turn leaves in one system call (`wire`),
 //! and the connection is looked at again only when a stream has stirred it (`stir`).
 
 mod allowance;
 mod body;
 mod head;
+mod inflow;
+mod pulse;
 mod relay;
 mod stir;
 mod tunnel;
 mod wire;
 
+pub mod client;
 pub mod server;

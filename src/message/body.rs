@@ -113,6 +113,12 @@ pub trait Ending {
     fn complete(self: Box<Self>);
 }
 
+/// Hears how a backend's answer ended, long after its head has left.
+pub trait Witness {
+    /// Whole, or by this failure. Not told where the answer is dropped before its end.
+    fn ended(&self, how: Result<(), Failure>);
+}
+
 /// A body, and with an answer's body what follows it. Small, since it is handed from room to room.
 #[derive(Default)]
 pub struct Body {

@@ -11,12 +11,14 @@ pub mod forwarding;
 pub mod handler;
 pub mod head;
 pub mod path;
+pub mod pump;
 pub mod trailers;
 pub mod websocket;
 
 pub use authority::Authority;
-pub use body::{Body, Ending, Frame, Length, Source, Stop};
+pub use body::{Body, Ending, Frame, Length, Source, Stop, Witness};
 pub use crowd::Crowd;
 pub use fields::{Fields, Name, Names};
 pub use handler::{Answer, Code, Conn, Handler, Handshake, Interim, Secure, Terms, Told, Tunnel, Welcome};
 pub use head::{Head, Method, Version};
+pub use pump::Pump;

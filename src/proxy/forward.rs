@@ -20,14 +20,16 @@ use super::retry::{self, Again, End, Request, Verdict};
 use super::view::PoolSeat;
 use crate::backend::Backend;
 use crate::balance::Hint;
-use crate::config::model::Queue as QueueLimits;
-use crate::failure::{Blame, Failure};
+use crate::config::model::{Protocol, Queue as QueueLimits};
+use crate::failure::{Blame, Failure, Lost};
 use crate::http1::client::{self, Connection};
+use crate::http2;
 use crate::io::{Timer, timer};
 use crate::listen::proxy_protocol::{self, Origin, Relayed};
-use crate::message::{Answer, Body, Fields, Head, Interim, Name, Tunnel, Version, forwarding, websocket};
+use crate::message::{Answer, Body, Fields, Head, Interim, Method, Name, Tunnel, Version, forwarding, websocket};
 use crate::table::Timeouts;
 use crate::telemetry::Outcome;
+use crate::upstream::lines::Came;
 use crate::upstream::{self, Lease, Seat, Taken, breaker};
 
 /// 1xx answers that one attempt may draw: a backend with more to say ahead of time is stuck in a loop.
@@ -50,11 +52,17 @@ pub async fn run(
     interim: &mut dyn Interim,
 ) -> Result<Answer, Failure> {
     let total = timeouts.total.map(deadline);
-    let content = Content::new(body, head.method().is_idempotent());
+    let by_streams = pool.pool.protocol == Protocol::Http2;
+    if by_streams && asks.upgrade {
+        return Err(Failure::UpgradeUnsupported);
+    }
+    // Over HTTP/2 a backend can say that it has not looked at a request, which may then be sent again whatever its method.
+    let content = Content::new(body, by_streams || head.method().is_idempotent());
     let key = match &pool.pool.hash_on {
         Some(on) => hint::key(on, head, story.client(), &mut pool.random.borrow_mut()),
         None => 0,
     };
+    let method = head.method();
     let mut forward = Forward { pool, timeouts, asks, head, story, interim, key, content, tried: Vec::new(), seen: Seen::default() };
     let attempts = pin!(forward.attempts());
     let reached = match &total {
@@ -66,9 +74,9 @@ pub async fn run(
         session.keep(&reached.lease.seat().backend, &mut reached.answered.head);
     }
     if reached.answered.head.status() == 101 {
-        return Ok(reached.into_tunnel(timeouts.tunnel));
+        return reached.into_tunnel(timeouts.tunnel);
     }
-    let (head, body) = reached.into_answer(total);
+    let (head, body) = reached.into_answer(method, total);
     Ok(Answer::Reply { head, body })
 }
 
@@ -78,35 +86,15 @@ struct Reached {
     answered: Answered,
 }
 
-/// An answer up to its head, and the connection that has the rest.
+/// An answer up to its head, and what has the rest.
 struct Answered {
-    connection: Box<Connection>,
+    rest: Rest,
     head: Head,
 }
 
-/// Why one attempt came to nothing.
-#[derive(Debug, Clone, Copy)]
-struct Lost {
-    failure: Failure,
-    /// The backend can have seen nothing of the request.
-    untouched: bool,
-    /// A byte of an answer has come.
-    begun: bool,
-}
-
-impl Lost {
-    fn sent(failure: Failure) -> Lost {
-        Lost { failure, untouched: false, begun: false }
-    }
-
-    fn begun(failure: Failure) -> Lost {
-        Lost { failure, untouched: false, begun: true }
-    }
-
-    /// What a kept connection does when its backend had closed it.
-    fn is_stale(self) -> bool {
-        self.failure == Failure::UpstreamReset && !self.begun
-    }
+enum Rest {
+    Http1(Box<Connection>),
+    Http2(Box<http2::client::Exchange>),
 }
 
 /// What an attempt leaves for the next one to know.
@@ -163,7 +151,7 @@ impl Forward<'_> {
             lease = match Box::pin(self.next(attempts, again, held.is_err())).await {
                 Some(next) => {
                     if let Ok(held) = held {
-                        held.discard();
+                        held.discard(self.head.method());
                     }
                     next
                 }
@@ -307,7 +295,12 @@ impl Forward<'_> {
         let repeatable = || self.head.method().is_idempotent() && self.content.is_whole();
         let most = self.pool.pool.retry.try_timeout.filter(|_| repeatable()).map(|most| (deadline(most), self.content.watch()));
         let ended = {
-            let exchange = pin!(self.exchange(lease));
+            let exchange = pin!(async {
+                match self.pool.pool.protocol {
+                    Protocol::Http1 => self.exchange(lease).await,
+                    Protocol::Http2 => Box::pin(self.exchange_by_stream(lease)).await,
+                }
+            });
             match &most {
                 None => exchange.await,
                 Some((timer, is_whole)) => within(timer, exchange, || is_whole().then_some(Lost::sent(Failure::TryTimeout))).await,
@@ -367,11 +360,91 @@ impl Forward<'_> {
         let address = &lease.seat().backend.address;
         let peer = self.pool.pool.tls.as_ref().map(|tls| tls.peer(address));
         let connected = upstream::connect(address, &introduction, peer.as_ref(), self.timeouts.connect).await;
-        let connection = connected.map_err(|failure| Lost { failure, untouched: true, begun: false })?;
-        let took = began.elapsed();
+        let connection = connected.map_err(Lost::unsent)?;
+        self.connected(began.elapsed());
+        Ok(connection)
+    }
+
+    fn connected(&mut self, took: Duration) {
         self.pool.tally.local.connected(took);
         self.story.connected(took);
-        Ok(connection)
+    }
+
+    /// On a stream, of a connection that others use too; and once more on another where the backend was giving that one up.
+    async fn exchange_by_stream(&mut self, lease: &Lease) -> Result<Answered, Lost> {
+        loop {
+            let place = self.place(lease).await?;
+            match self.exchange_on_stream(place).await {
+                Err(lost) if lost.is_stale() && (self.seen.kept || lost.untouched) && !self.seen.stale && self.may_go_again(lost) => {
+                    self.seen.stale = true;
+                    self.story.retries_free();
+                    self.pool.tally.local.free_retry();
+                    self.pool.tally.local.attempt(lost.failure.into());
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// A stream's place, on one of the worker's connections to the backend or on a new one.
+    async fn place(&mut self, lease: &Lease) -> Result<http2::client::Place, Lost> {
+        let began = Instant::now();
+        let (seat, timeouts) = (lease.seat(), self.timeouts);
+        let connect = || {
+            let address = seat.backend.address.clone();
+            let peer = self.pool.pool.tls.as_ref().map(|tls| tls.peer(&address));
+            upstream::connect_http2(address, peer, timeouts.connect, timeouts.stall)
+        };
+        let claimed = deadline(timeouts.connect).limit_to(None, seat.lines.claim(connect)).await;
+        let (place, came) = claimed.unwrap_or(Err(Failure::ConnectTimeout)).map_err(Lost::unsent)?;
+        self.seen.kept = came == Came::Kept;
+        match came {
+            Came::Opened => self.connected(began.elapsed()),
+            Came::Kept => {
+                self.story.reuses();
+                self.pool.tally.local.reused();
+            }
+        }
+        Ok(place)
+    }
+
+    async fn exchange_on_stream(&mut self, place: http2::client::Place) -> Result<Answered, Lost> {
+        let began = Instant::now();
+        let mut body = self.content.lend();
+        let sent = place.send(self.head, &mut body, self.timeouts.stall).await;
+        self.content.put_back(body);
+        let mut exchange = sent?;
+        let mut interims = 0;
+        loop {
+            let mut head = exchange.read_head(self.timeouts.first_byte).await?;
+            match head.status() {
+                101 => return Err(Lost::begun(Failure::UpgradeUnexpected)),
+                100..200 => self.interim(&mut head, &mut interims).await?,
+                _ => {
+                    self.first_byte(began.elapsed());
+                    return Ok(Answered { rest: Rest::Http2(Box::new(exchange)), head });
+                }
+            }
+        }
+    }
+
+    /// Passes an interim answer on.
+    async fn interim(&mut self, head: &mut Head, count: &mut usize) -> Result<(), Lost> {
+        *count += 1;
+        if *count > INTERIMS_MAX {
+            return Err(Lost::begun(Failure::TooManyInterims));
+        }
+        let go_on = head.status() == 100;
+        if go_on && self.seen.go_on {
+            return Ok(());
+        }
+        if go_on {
+            self.seen.go_on = true
+        } else {
+            self.seen.ahead = true
+        }
+        forwarding::to_downstream(head, false);
+        self.interim.send(head).await.map_err(Lost::begun)
     }
 
     fn may_go_again(&self, lost: Lost) -> bool {
@@ -389,21 +462,7 @@ impl Forward<'_> {
         loop {
             match connection.read_head(self.head.method(), self.timeouts.first_byte).await {
                 Ok(mut head) if (100..200).contains(&head.status()) && head.status() != 101 => {
-                    interims += 1;
-                    if interims > INTERIMS_MAX {
-                        return Err(Lost::begun(Failure::TooManyInterims));
-                    }
-                    let go_on = head.status() == 100;
-                    if go_on && self.seen.go_on {
-                        continue;
-                    }
-                    if go_on {
-                        self.seen.go_on = true
-                    } else {
-                        self.seen.ahead = true
-                    }
-                    forwarding::to_downstream(&mut head, false);
-                    self.interim.send(&head).await.map_err(Lost::begun)?;
+                    Box::pin(self.interim(&mut head, &mut interims)).await?;
                 }
                 Ok(head) if head.status() == 101 && !self.may_switch(&head) => {
                     return Err(Lost::begun(Failure::UpgradeUnexpected));
@@ -413,7 +472,7 @@ impl Forward<'_> {
                 }
                 Ok(head) => {
                     self.first_byte(began.elapsed());
-                    return Ok(Answered { connection, head });
+                    return Ok(Answered { rest: Rest::Http1(connection), head });
                 }
                 Err(unanswered) if unanswered.silent => return Err(Lost::sent(unanswered.failure)),
                 Err(unanswered) => return Err(Lost::begun(unanswered.failure)),
@@ -448,25 +507,36 @@ impl Forward<'_> {
 }
 
 impl Reached {
-    fn into_answer(self, total: Option<Timer>) -> (Head, Body) {
-        let Reached { lease, answered: Answered { connection, head } } = self;
-        if let Some(timeout) = keep_alive_timeout(&head.fields) {
-            lease.heed(timeout);
-        }
-        (head, client::body(connection, lease, total))
+    /// `method`: of the request.
+    fn into_answer(self, method: Method, total: Option<Timer>) -> (Head, Body) {
+        let Reached { lease, answered: Answered { rest, head } } = self;
+        let body = match rest {
+            Rest::Http1(connection) => {
+                if let Some(timeout) = keep_alive_timeout(&head.fields) {
+                    lease.heed(timeout);
+                }
+                client::body(connection, lease, total)
+            }
+            Rest::Http2(exchange) => {
+                let bodiless = method == Method::Head || matches!(head.status(), 204 | 304);
+                http2::client::body(*exchange, bodiless, lease, total)
+            }
+        };
+        (head, body)
     }
 
-    fn into_tunnel(self, idle_timeout: Duration) -> Answer {
-        let Reached { lease, answered: Answered { connection, head } } = self;
+    fn into_tunnel(self, idle_timeout: Duration) -> Result<Answer, Failure> {
+        let Reached { lease, answered: Answered { rest, head } } = self;
+        let Rest::Http1(connection) = rest else { return Err(Failure::UpgradeUnexpected) };
         let (io, early) = (*connection).into_stream();
         let tunnel = Tunnel { io, early, idle_timeout, ending: None, guard: Box::new(lease) };
-        Answer::Tunnel { head, tunnel: Box::new(tunnel) }
+        Ok(Answer::Tunnel { head, tunnel: Box::new(tunnel) })
     }
 
     /// Lets go of an answer that nobody will see. Its connection is kept if the rest of it is here already and short; to wait for
     /// it would cost more than a new connection does.
-    fn discard(self) {
-        let (_, mut body) = self.into_answer(None);
+    fn discard(self, method: Method) {
+        let (_, mut body) = self.into_answer(method, None);
         let cx = &mut Context::from_waker(Waker::noop());
         let mut left = DISCARDED_BYTES_MAX;
         while let Poll::Ready(Ok(true)) = body.poll_fill(cx) {

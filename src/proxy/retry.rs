@@ -68,7 +68,7 @@ impl End {
         let reason = match failure {
             failure if failure.is_of_connect() => Some(Reason::Connect),
             _ if begun => None,
-            Failure::UpstreamReset => Some(Reason::Reset),
+            Failure::UpstreamReset | Failure::UpstreamRefused => Some(Reason::Reset),
             Failure::FirstByteTimeout | Failure::StallTimeout | Failure::TryTimeout => Some(Reason::Timeout),
             _ => None,
         };
@@ -108,6 +108,8 @@ mod tests {
             (POST, unsent(Failure::ConnectTimeout), free(Reason::Connect, false)),
             (LARGE_PUT, unsent(Failure::ConnectFailed), Verdict::Stop),
             (POST, unsent(Failure::UpstreamReset), free(Reason::Reset, true)),
+            (POST, unsent(Failure::UpstreamRefused), free(Reason::Reset, true)),
+            (POST, unsent(Failure::UpstreamNotHttp2), free(Reason::Connect, false)),
             (GET, failed(Failure::UpstreamReset), paid(Reason::Reset, true)),
             (POST, failed(Failure::UpstreamReset), Verdict::Stop),
             (POST_SENT, failed(Failure::UpstreamReset), Verdict::Stop),

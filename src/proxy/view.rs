@@ -110,6 +110,9 @@ impl View {
             pool.pool.queue.kick();
             pool.seats.iter().for_each(|seat| seat.sweep());
             pool.tally.local.idle(pool.seats.iter().map(|seat| seat.idle()).sum());
+            let (lines, streams) =
+                pool.seats.iter().map(|seat| seat.lines.load()).fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1));
+            pool.tally.local.by_streams(lines, streams);
             pool.tally.local.flush();
         }
         self.routes.iter().for_each(|route| route.local.flush());
@@ -124,8 +127,11 @@ impl PoolSeat {
         let most = pool.idle_connections.div_ceil(workers);
         let before = old.and_then(|view| view.pools.iter().find(|other| other.pool.name == pool.name));
         let seats = pool.set.members.iter().map(|member| {
-            // Connections that wait were made as the pool was then: plain ones, or with other certificates, are for nobody now.
-            let alike = before.filter(|old| old.pool.tls.as_ref().map(|tls| &tls.spec) == pool.tls.as_ref().map(|tls| &tls.spec));
+            // Connections that wait were made as the pool was then: plain ones, with other certificates, or of another protocol, are for
+            // nobody now.
+            let alike = before
+                .filter(|old| old.pool.protocol == pool.protocol)
+                .filter(|old| old.pool.tls.as_ref().map(|tls| &tls.spec) == pool.tls.as_ref().map(|tls| &tls.spec));
             let seat = alike.and_then(|old| old.seats.iter().find(|seat| Arc::ptr_eq(&seat.backend, &member.backend)));
             match seat {
                 Some(seat) => {

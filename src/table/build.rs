@@ -8,7 +8,7 @@ use super::{Action, Caching, Listener, ListenerTls, Pool, PoolTls, Route, State,
 use crate::address::Address;
 use crate::backend::{Backend, Start};
 use crate::balance::{self, Member, Set};
-use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn};
+use crate::config::model::{self, Algorithm, BackendAddress, BackendSpec, Config, HashOn, Protocol};
 use crate::failure::Failure;
 use crate::message::Secure;
 use crate::route::{Router, Rule};
@@ -96,7 +96,8 @@ fn build_pool(pool: &model::Pool, state: &State, before: Option<&Table>) -> Pool
     Pool {
         name,
         sticky,
-        tls: pool.tls.as_ref().map(|tls| build_pool_tls(tls, &set, old.and_then(|old| old.tls.as_ref()))),
+        protocol: pool.protocol,
+        tls: pool.tls.as_ref().map(|tls| build_pool_tls(tls, pool.protocol, &set, old.and_then(|old| old.tls.as_ref()))),
         algorithm: pool.algorithm,
         set,
         balancer,
@@ -165,16 +166,21 @@ fn check(backend: &Backend, health: Option<&model::Health>) {
     }
 }
 
-/// Offered to backends by ALPN. What is spoken with them is what `upstream::connect` expects.
-const UPSTREAM_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// Offered to backends by ALPN: the one that is spoken with them.
+fn upstream_protocols(protocol: Protocol) -> &'static [&'static [u8]] {
+    match protocol {
+        Protocol::Http1 => &[b"http/1.1"],
+        Protocol::Http2 => &[b"h2"],
+    }
+}
 
 /// Sessions are kept for backends that stay, where nothing of the settings has changed.
-fn build_pool_tls(tls: &model::PoolTls, set: &Set, old: Option<&PoolTls>) -> PoolTls {
+fn build_pool_tls(tls: &model::PoolTls, protocol: Protocol, set: &Set, old: Option<&PoolTls>) -> PoolTls {
     let spec = tls::Client {
         server_name: tls.server_name.clone(),
         authorities: tls.authorities.clone(),
         pair: tls.certificate.as_ref().map(|certificate| certificate.pair.clone()),
-        protocols: UPSTREAM_PROTOCOLS,
+        protocols: upstream_protocols(protocol),
     };
     let old = old.filter(|old| old.spec == spec);
     let config = old.map_or_else(|| Arc::new(tls::client(&spec)), |old| old.config.clone());

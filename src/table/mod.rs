@@ -28,7 +28,7 @@ pub use sticky::Sticky;
 use crate::address::Address;
 use crate::balance::{Balancer, Set};
 use crate::config::model::{
-    Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, ProxyVersion, Queue as QueueLimits, Retry,
+    Algorithm, HashOn, HeaderEdits, Health, ListenLimits, ListenTimeouts, Protocol, ProxyVersion, Queue as QueueLimits, Retry,
 };
 use crate::failure::Failure;
 use crate::message::{Crowd, Secure};
@@ -138,6 +138,8 @@ pub struct Pool {
     pub balancer: Arc<dyn Balancer>,
     /// What of a request the balancer goes by; `None`: it does not hash.
     pub hash_on: Option<HashOn>,
+    /// What is spoken with its backends.
+    pub protocol: Protocol,
     /// `None`: plain.
     pub tls: Option<PoolTls>,
     /// `None`: every request is picked for.

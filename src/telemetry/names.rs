@@ -45,6 +45,8 @@ metrics! {
     UPSTREAM_OPENED = Counter "tidegate_upstream_connections_opened_total", "Connections to backends opened, by pool.";
     UPSTREAM_REUSED = Counter "tidegate_upstream_connections_reused_total", "Times an idle connection to a backend was used again, by pool.";
     UPSTREAM_IDLE = Gauge "tidegate_upstream_connections_idle", "Connections to backends that wait to be used again, by pool.";
+    UPSTREAM_LINES = Gauge "tidegate_upstream_http2_connections", "Connections to backends that speak HTTP/2, by pool. Counted once a second.";
+    UPSTREAM_STREAMS = Gauge "tidegate_upstream_http2_streams", "Requests on connections to backends that speak HTTP/2, by pool. Counted once a second.";
     TUNNELS = Gauge "tidegate_tunnels_open", "Tunnels (WebSockets and other upgrades) that are open, by pool.";
     CONNECT_SECONDS = Histogram "tidegate_upstream_connect_duration_seconds", "Time to connect to a backend, by pool.";
     FIRST_BYTE_SECONDS = Histogram "tidegate_upstream_first_byte_duration_seconds", "Time from the request's head sent to the first byte of the answer, by pool.";

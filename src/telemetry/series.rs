@@ -33,6 +33,10 @@ pub enum Outcome {
     /// The backend's certificate is not believed.
     Untrusted,
     TlsFailed,
+    /// The backend speaks another protocol than its pool's.
+    NotHttp2,
+    /// The backend said that it had not looked at the request.
+    Refused,
     /// The connection broke before a byte of the answer.
     Reset,
     /// No first byte in time, or none more for too long.
@@ -46,13 +50,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const LABELS: [&'static str; 11] = [
+    const LABELS: [&'static str; 13] = [
         "ok",
         "connect_refused",
         "connect_failed",
         "connect_timeout",
         "untrusted",
         "tls_failed",
+        "not_http2",
+        "refused",
         "reset",
         "timeout",
         "malformed",
@@ -72,6 +78,8 @@ impl From<Failure> for Outcome {
             Failure::ConnectTimeout => Outcome::ConnectTimeout,
             Failure::UpstreamUntrusted => Outcome::Untrusted,
             Failure::UpstreamTlsFailed => Outcome::TlsFailed,
+            Failure::UpstreamNotHttp2 => Outcome::NotHttp2,
+            Failure::UpstreamRefused => Outcome::Refused,
             Failure::UpstreamReset => Outcome::Reset,
             Failure::FirstByteTimeout | Failure::TryTimeout | Failure::StallTimeout | Failure::TotalTimeout => Outcome::Timeout,
             Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::UpgradeUnexpected => Outcome::Malformed,
@@ -136,6 +144,7 @@ impl Drop for PoolLocal {
     fn drop(&mut self) {
         // Its connections go with the worker's view of the pool, or to the next view.
         self.idle(0);
+        self.by_streams(0, 0);
         self.flush();
     }
 }
@@ -327,6 +336,8 @@ pub struct PoolSeries {
     opened: Counter,
     reused: Counter,
     idle: Gauge,
+    lines: Gauge,
+    streams: Gauge,
     tunnels: Gauge,
     pub(super) queue_wait: Histogram,
     pub(super) connect: Histogram,
@@ -349,6 +360,8 @@ impl PoolSeries {
             opened: exporter.counter(names::UPSTREAM_OPENED, &[pool]),
             reused: exporter.counter(names::UPSTREAM_REUSED, &[pool]),
             idle: exporter.gauge(names::UPSTREAM_IDLE, &[pool]),
+            lines: exporter.gauge(names::UPSTREAM_LINES, &[pool]),
+            streams: exporter.gauge(names::UPSTREAM_STREAMS, &[pool]),
             tunnels: exporter.gauge(names::TUNNELS, &[pool]),
             queue_wait: Histogram::default(),
             connect: Histogram::default(),
@@ -369,8 +382,9 @@ impl PoolSeries {
             failed_open: Count::default(),
             opened: Count::default(),
             reused: Count::default(),
-            idle: Delta::default(),
-            idle_level: Cell::new(0),
+            idle: Level::default(),
+            lines: Level::default(),
+            streams: Level::default(),
             tunnels: Delta::default(),
             queue_wait: LocalHistogram::default(),
             connect: LocalHistogram::default(),
@@ -392,8 +406,9 @@ pub struct PoolLocal {
     failed_open: Count,
     opened: Count,
     reused: Count,
-    idle: Delta,
-    idle_level: Cell<i64>,
+    idle: Level,
+    lines: Level,
+    streams: Level,
     tunnels: Delta,
     queue_wait: LocalHistogram,
     connect: LocalHistogram,
@@ -469,8 +484,13 @@ impl PoolLocal {
 
     /// So many connections of this worker wait for a request now.
     pub fn idle(&self, level: usize) {
-        let level = level as i64;
-        self.idle.add(level - self.idle_level.replace(level));
+        self.idle.set(level);
+    }
+
+    /// So many connections of this worker speak HTTP/2 now, with so many requests on them.
+    pub fn by_streams(&self, connections: usize, streams: usize) {
+        self.lines.set(connections);
+        self.streams.set(streams);
     }
 
     /// From the end of the request's head to the first byte of the answer.
@@ -503,11 +523,27 @@ impl PoolLocal {
         self.failed_open.flush(&shared.failed_open);
         self.opened.flush(&shared.opened);
         self.reused.flush(&shared.reused);
-        self.idle.flush(&shared.idle);
+        self.idle.change.flush(&shared.idle);
+        self.lines.change.flush(&shared.lines);
+        self.streams.change.flush(&shared.streams);
         self.tunnels.flush(&shared.tunnels);
         self.connect.flush(&shared.connect);
         self.first_byte.flush(&shared.first_byte);
         self.total.flush(&shared.total);
+    }
+}
+
+/// A worker's part of a gauge, told as a whole.
+#[derive(Default)]
+struct Level {
+    now: Cell<i64>,
+    change: Delta,
+}
+
+impl Level {
+    fn set(&self, level: usize) {
+        let level = level as i64;
+        self.change.add(level - self.now.replace(level));
     }
 }
 

@@ -38,6 +38,14 @@ impl Peer {
     pub fn is(&self, other: &Peer) -> bool {
         Arc::ptr_eq(&self.config, &other.config)
     }
+
+    /// Whether the protocol that a backend chose, or none, is the one to be spoken. Where HTTP/1.1 is, none will do.
+    pub fn agrees_on(&self, chosen: Option<&[u8]>) -> bool {
+        match chosen {
+            Some(chosen) => self.config.alpn_protocols.iter().any(|offered| offered == chosen),
+            None => !self.config.alpn_protocols.iter().any(|offered| offered == b"h2"),
+        }
+    }
 }
 
 impl Client {

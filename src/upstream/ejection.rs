@@ -24,7 +24,7 @@ pub fn is_fault(rules: &Eject, failure: Failure) -> bool {
     let on = &rules.on;
     match failure {
         failure if failure.is_of_connect() => on.connect,
-        Failure::UpstreamReset | Failure::ResponseTruncated => on.reset,
+        Failure::UpstreamReset | Failure::UpstreamRefused | Failure::ResponseTruncated => on.reset,
         Failure::FirstByteTimeout | Failure::TryTimeout | Failure::StallTimeout => on.timeout,
         Failure::ResponseMalformed(_) | Failure::ResponseHeadTooLarge | Failure::TooManyInterims | Failure::UpgradeUnexpected => {
             on.malformed
@@ -91,6 +91,9 @@ pub(super) mod tests {
             (Failure::ConnectRefused, true),
             (Failure::ConnectTimeout, true),
             (Failure::UpstreamReset, true),
+            (Failure::UpstreamRefused, true),
+            (Failure::UpstreamNotHttp2, true),
+            (Failure::UpgradeUnsupported, false),
             (Failure::ResponseTruncated, true),
             (Failure::FirstByteTimeout, true),
             (Failure::StallTimeout, true),

@@ -11,6 +11,7 @@ use super::Seat;
 use crate::failure::Failure;
 use crate::http1::client::{Connection, Home};
 use crate::listen::proxy_protocol::Relayed;
+use crate::message::Witness;
 
 /// One request in flight to a backend, from before the connect to the last byte of the answer. Dropping it at any time gives the
 /// slot back: a client may leave at every await. What is dropped without a word says nothing about the backend.
@@ -63,7 +64,7 @@ impl Lease {
     }
 }
 
-impl Home for Lease {
+impl Witness for Lease {
     fn ended(&self, how: Result<(), Failure>) {
         match how {
             // An answer that is cut is no good answer: only a whole one makes up for errors before it.
@@ -72,7 +73,9 @@ impl Home for Lease {
             Err(failure) => self.failed(failure),
         }
     }
+}
 
+impl Home for Lease {
     fn take_back(mut self, connection: Box<Connection>) {
         let owner = self.owner.take();
         self.seat.take_back(connection, self.keep_most.get(), owner);

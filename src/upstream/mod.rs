@@ -13,14 +13,16 @@ pub mod connect;
 pub mod ejection;
 pub mod health;
 pub mod lease;
+pub mod lines;
 pub mod queue;
 pub mod seat;
 pub mod ward;
 
 pub use breaker::Taken;
 pub use budget::Budget;
-pub use connect::connect;
+pub use connect::{connect, connect_http2};
 pub use lease::Lease;
+pub use lines::Lines;
 pub use queue::Queue;
 pub use seat::Seat;
 pub use ward::{Rounds, Rules, Ward};

@@ -11,7 +11,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Queue, Ward};
+use super::{Lines, Queue, Ward};
 use crate::backend::Backend;
 use crate::http1::client::Connection;
 use crate::io::timer;
@@ -26,6 +26,8 @@ pub struct Seat {
     /// Of the backend's pool: who waits there gets the slots that come back.
     queue: Arc<Queue>,
     idle: RefCell<Vec<Idle>>,
+    /// Where HTTP/2 is spoken; empty elsewhere.
+    pub lines: Lines,
     /// Connections kept by this worker; 0 once the backend is no longer ours.
     most: Cell<usize>,
     keep: Cell<Duration>,
@@ -47,7 +49,7 @@ impl Seat {
     /// `most`: connections kept idle by this worker. `keep`: for how long.
     pub fn new(backend: Arc<Backend>, queue: Arc<Queue>, ward: Arc<Ward>, most: usize, keep: Duration) -> Seat {
         let (most, keep, ward) = (Cell::new(most), Cell::new(keep), RefCell::new(ward));
-        Seat { backend, queue, idle: RefCell::default(), most, keep, turn: Cell::default(), ward }
+        Seat { backend, queue, idle: RefCell::default(), lines: Lines::default(), most, keep, turn: Cell::default(), ward }
     }
 
     /// A backend that this worker has no seat for: it was added while the request waited in line, and the request is older than the
@@ -82,6 +84,7 @@ impl Seat {
     /// The backend was removed: keep nothing, now and later.
     pub fn retire(&self) {
         self.adjust(0, Duration::ZERO);
+        self.lines.retire();
     }
 
     /// A connection that waits, if there is one that is good. `rested`: at most this long ago, for requests that must not be repeated.
@@ -124,10 +127,11 @@ impl Seat {
     pub fn sweep(&self) {
         let now = timer::now();
         self.idle.borrow_mut().retain(|idle| idle.until > now && idle.connection.is_quiet());
+        self.lines.sweep(self.most.get(), self.keep.get());
     }
 
     /// Connections that wait.
     pub fn idle(&self) -> usize {
-        self.idle.borrow().len()
+        self.idle.borrow().len() + self.lines.idle()
     }
 }

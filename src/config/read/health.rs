@@ -1,7 +1,7 @@
 //! How a pool finds out which of its backends are well: `health` and `eject`.
 
 use super::super::file::Section;
-use super::super::model::{Eject, Faults, Health, Probe, ProxyVersion, Start};
+use super::super::model::{Eject, Faults, Health, Probe, Protocol, ProxyVersion, Start};
 use super::super::report::Problem;
 use super::super::value::{self, Mistake};
 
@@ -12,7 +12,7 @@ const OWN_FIELDS: &[&str] =
 /// Keys of `health` that are about a request.
 const OF_REQUESTS: &[&str] = &["path", "method", "host", "headers", "expect", "body"];
 
-pub(super) fn health(pool: &Section<'_>, place: &str, send_proxy_protocol: Option<ProxyVersion>) -> Option<Health> {
+pub(super) fn health(pool: &Section<'_>, place: &str, protocol: Protocol, send_proxy_protocol: Option<ProxyVersion>) -> Option<Health> {
     let (path, section) = pool.short("health", place)?;
     let path = match path {
         Some(path) => section.check(&path.span, value::probe_path(&path.value)),
@@ -42,6 +42,7 @@ pub(super) fn health(pool: &Section<'_>, place: &str, send_proxy_protocol: Optio
         rise: section.number("rise").value as u32,
         fall: section.number("fall").value as u32,
         start: section.word("start", Start::of),
+        protocol,
         send_proxy_protocol,
     })
 }

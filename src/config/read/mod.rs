@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use super::file::{Named, Section, Written};
 use super::model::{
     AccessFormat, Admin, Algorithm, BackendAddress, BackendSpec, Config, Hashing, Level, ListenLimits, ListenTimeouts, Listener, Log, Pool,
-    PoolTimeouts, ProxyVersion, Secret, Server, Sticky, WhenAllDown,
+    PoolTimeouts, Protocol, ProxyVersion, Secret, Server, Sticky, WhenAllDown,
 };
 use super::report::{Problem, Span};
 use super::value::{self, Mistake};
@@ -178,13 +178,18 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         section.note(problem.help("write at least one: `backends = [\"10.0.0.1:8080\"]`"));
     }
     let (backends, backend_places): (Vec<_>, _) = backends.into_iter().unzip();
-    section.word("protocol", |word| (word == "http1").then_some(()));
+    let protocol = section.word("protocol", Protocol::of);
     let timeout = section.table("timeout", &place);
     let hash = section.table("hash", &place);
     let send_proxy_protocol = section.word_if_any("send_proxy_protocol", ProxyVersion::of);
+    if let (Protocol::Http2, Some(span)) = (protocol, section.key_span("send_proxy_protocol")) {
+        let problem = Problem::error(span, "connections of HTTP/2 are shared by clients, so they cannot begin with the address of one");
+        section.note(problem.help("take it out, or write `protocol = \"http1\"`: X-Forwarded-For names the client either way"));
+    }
     let pool = Pool {
         name: name.value,
         algorithm: section.word("algorithm", Algorithm::of),
+        protocol,
         tls: tls::pool(&section.table("tls", &place), &backends),
         hash: Hashing { on: hash.parsed_or_default("on", value::hash_on), bound: hash.decimal("bound") },
         slow_start: section.duration_or_none("slow_start"),
@@ -201,7 +206,7 @@ fn pool(Named { name, section }: Named<'_>) -> (Pool, PoolPlaces) {
         idle_connections: section.number("idle_connections").value as usize,
         retry: overload::retry(&section, &place),
         queue: overload::queue(&section, &place),
-        health: health::health(&section, &place, send_proxy_protocol),
+        health: health::health(&section, &place, protocol, send_proxy_protocol),
         eject: health::eject(&section.table("eject", &place)),
         when_all_down: section.word("when_all_down", WhenAllDown::of),
         send_proxy_protocol,

@@ -391,9 +391,18 @@ backends = [{ address = "10.0.0.1:80", weight = 3 }, "10.0.0.2:80"]"#,
     ),
     (
         r#"[[route]]"#,
-        r#"protocol = "http2"
+        r#"protocol = "http3"
 [[route]]"#,
-        &[r#"9:12: `http2` is not supported yet (there is "http1")"#],
+        &[r#"9:12: `http3` is not one of the words for `protocol` (did you mean "http1"? there are "http1", "http2")"#],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"protocol = "http2"
+send_proxy_protocol = "v2"
+[[route]]"#,
+        &[
+            r#"10:1: connections of HTTP/2 are shared by clients, so they cannot begin with the address of one (take it out, or write `protocol = "http1"`: X-Forwarded-For names the client either way)"#,
+        ],
     ),
     (
         r#"[[route]]"#,

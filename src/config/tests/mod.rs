@@ -67,6 +67,7 @@ fn eight_lines_work_and_the_rest_has_defaults() {
         total: None,
     };
     let pool = Pool {
+        protocol: Protocol::Http1,
         name: "app".into(),
         algorithm: Algorithm::LeastConnections,
         hash: Hashing { on: HashOn::Uri, bound: None },
@@ -138,6 +139,7 @@ fn a_check_has_defaults_and_a_short_form() {
     };
     let seconds = Duration::from_secs;
     let expected = Health {
+        protocol: Protocol::Http1,
         probe: Probe::Http {
             method: "GET".into(),
             path: "/healthz".into(),

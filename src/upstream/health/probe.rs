@@ -1,7 +1,10 @@
 //! One probe: a connection of its own, a request where the check asks for one, and what came of it.
 //!
 //! Never a connection of the pool's: a check that passes because an old connection is still open says nothing about the next
-//! client, and one that fails must not take a request's place. hyper reads the answer; this is not the data path.
+//! client, and one that fails must not take a request's place. hyper reads the answer, or `h2` where that is spoken; this is not the data
+//! path.
+
+mod http2;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,7 +15,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
@@ -20,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
 use crate::backend::Finding;
-use crate::config::model::{Health, Probe};
+use crate::config::model::{Health, Probe, Protocol};
 use crate::failure::Failure;
 use crate::io;
 use crate::listen::proxy_protocol::{self, Origin};
@@ -65,9 +68,10 @@ async fn run(check: &Health, address: Address, tls: Option<&Peer>) -> Option<Fin
             };
         }
     };
-    let Some(peer) = tls else { return Some(question(&check.probe, &address, stream).await) };
+    let Some(peer) = tls else { return Some(question(check, &address, stream).await) };
     match TlsConnector::from(peer.config.clone()).connect(peer.name.clone(), stream).await {
-        Ok(stream) => Some(question(&check.probe, &address, stream).await),
+        Ok(stream) if !peer.agrees_on(stream.get_ref().1.alpn_protocol()) => Some(Finding::TlsFailed),
+        Ok(stream) => Some(question(check, &address, stream).await),
         Err(error) => Some(match judge_handshake(&error) {
             Failure::UpstreamUntrusted => Finding::Untrusted,
             _ => Finding::TlsFailed,
@@ -75,32 +79,27 @@ async fn run(check: &Health, address: Address, tls: Option<&Peer>) -> Option<Fin
     }
 }
 
-async fn question(check: &Probe, address: &Address, stream: impl AsyncRead + AsyncWrite + Unpin) -> Finding {
-    match check {
-        Probe::Tcp => Finding::Passed,
-        Probe::Http { .. } => ask(check, address, stream).await.unwrap_or_else(|failed| failed),
-    }
+async fn question(check: &Health, address: &Address, stream: impl AsyncRead + AsyncWrite + Unpin) -> Finding {
+    let asked = match (&check.probe, check.protocol) {
+        (Probe::Tcp, _) => Ok(Finding::Passed),
+        (probe, Protocol::Http1) => ask(probe, address, stream).await,
+        (probe, Protocol::Http2) => http2::ask(probe, request(probe, address), stream).await,
+    };
+    asked.unwrap_or_else(|failed| failed)
 }
 
 /// Asks, and judges the answer; either way a finding.
 async fn ask(check: &Probe, address: &Address, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Finding, Finding> {
-    let Probe::Http { expect, body, .. } = check else { return Ok(Finding::Passed) };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let asked = async {
         let answer = sender.send_request(request(check, address)).await.map_err(|error| broken(&error))?;
-        let status = answer.status().as_u16();
-        if !expect.iter().any(|range| range.contains(status)) {
-            return Err(Finding::Status(status));
-        }
-        match body {
-            Some(wanted) => contains(answer, wanted.as_bytes()).await,
-            None => {
-                let _ = tokio::time::timeout(COURTESY, contains(answer, b"")).await;
-                Ok(Finding::Passed)
-            }
-        }
+        judge_answer(check, answer.status().as_u16(), Content::Http1(answer.into_body())).await
     };
-    // The connection does the reading. What it comes to is told to whoever asked.
+    beside(connection, asked).await
+}
+
+/// The connection does the reading. What it comes to is told to whoever asked.
+async fn beside<T>(connection: impl Future, asked: impl Future<Output = T>) -> T {
     let (mut asked, mut connection) = (pin!(asked), pin!(connection));
     let mut over = false;
     poll_fn(|cx| {
@@ -108,6 +107,46 @@ async fn ask(check: &Probe, address: &Address, stream: impl AsyncRead + AsyncWri
         asked.as_mut().poll(cx)
     })
     .await
+}
+
+async fn judge_answer(check: &Probe, status: u16, content: Content) -> Result<Finding, Finding> {
+    let Probe::Http { expect, body, .. } = check else { return Ok(Finding::Passed) };
+    if !expect.iter().any(|range| range.contains(status)) {
+        return Err(Finding::Status(status));
+    }
+    match body {
+        Some(wanted) => contains(content, wanted.as_bytes()).await,
+        None => {
+            let _ = tokio::time::timeout(COURTESY, contains(content, b"")).await;
+            Ok(Finding::Passed)
+        }
+    }
+}
+
+/// The content of an answer, as it comes.
+enum Content {
+    Http1(Incoming),
+    Http2(h2::RecvStream),
+}
+
+impl Content {
+    fn is_over(&self) -> bool {
+        match self {
+            Content::Http1(body) => body.is_end_stream(),
+            Content::Http2(stream) => stream.is_end_stream(),
+        }
+    }
+
+    /// The next piece; `None`: that was all.
+    async fn next(&mut self) -> Option<Result<Bytes, Finding>> {
+        match self {
+            Content::Http1(body) => match body.frame().await? {
+                Ok(frame) => Some(Ok(frame.into_data().unwrap_or_default())),
+                Err(error) => Some(Err(broken(&error))),
+            },
+            Content::Http2(stream) => Some(http2::next(stream).await?),
+        }
+    }
 }
 
 fn broken(error: &hyper::Error) -> Finding {
@@ -138,11 +177,10 @@ fn request(check: &Probe, address: &Address) -> Request<Empty<Bytes>> {
 }
 
 /// Whether the first `BODY_BYTES` of the body have this in them. Reads no further than it must.
-async fn contains(answer: Response<Incoming>, wanted: &[u8]) -> Result<Finding, Finding> {
-    let mut body = answer.into_body();
+async fn contains(mut content: Content, wanted: &[u8]) -> Result<Finding, Finding> {
     let mut seen = Vec::new();
     loop {
-        let whole = body.is_end_stream();
+        let whole = content.is_over();
         let enough = whole || seen.len() >= BODY_BYTES;
         seen.truncate(BODY_BYTES);
         if !wanted.is_empty() && seen.windows(wanted.len()).any(|window| window == wanted) {
@@ -151,9 +189,9 @@ async fn contains(answer: Response<Incoming>, wanted: &[u8]) -> Result<Finding, 
         if enough {
             return Err(Finding::BodyMismatch);
         }
-        match body.frame().await {
-            Some(Ok(frame)) => seen.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
-            Some(Err(error)) => return Err(broken(&error)),
+        match content.next().await {
+            Some(Ok(piece)) => seen.extend_from_slice(&piece),
+            Some(Err(finding)) => return Err(finding),
             None => return if wanted.is_empty() { Ok(Finding::Passed) } else { Err(Finding::BodyMismatch) },
         }
     }

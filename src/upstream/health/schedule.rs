@@ -41,7 +41,7 @@ mod tests {
 
     use super::*;
     use crate::backend::{self, Backend, Finding};
-    use crate::config::model::Probe;
+    use crate::config::model::{Probe, Protocol};
 
     fn check(every: u64) -> Health {
         Health {
@@ -51,6 +51,7 @@ mod tests {
             rise: 2,
             fall: 3,
             start: Start::Up,
+            protocol: Protocol::Http1,
             send_proxy_protocol: None,
         }
     }

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::backend::Start;
 use crate::balance::Member;
-use crate::config::model::{self, Probe, WhenAllDown};
+use crate::config::model::{self, Probe, Protocol, WhenAllDown};
 use crate::upstream::Rules;
 
 fn check(start: model::Start) -> Arc<Health> {
     let (every, timeout) = (Duration::from_secs(5), Duration::from_secs(1));
-    Arc::new(Health { probe: Probe::Tcp, every, timeout, rise: 2, fall: 3, start, send_proxy_protocol: None })
+    Arc::new(Health { probe: Probe::Tcp, every, timeout, rise: 2, fall: 3, start, protocol: Protocol::Http1, send_proxy_protocol: None })
 }
 
 fn pool(addresses: &[SocketAddr], check: &Arc<Health>, start: Start) -> Checked {
@@ -141,7 +141,16 @@ fn http(every: Duration, start: model::Start) -> Arc<Health> {
         expect: vec![model::Statuses { first: 200, last: 399 }],
         body: None,
     };
-    Arc::new(Health { probe, every, timeout: Duration::from_secs(5), rise: 2, fall: 3, start, send_proxy_protocol: None })
+    Arc::new(Health {
+        probe,
+        every,
+        timeout: Duration::from_secs(5),
+        rise: 2,
+        fall: 3,
+        start,
+        protocol: Protocol::Http1,
+        send_proxy_protocol: None,
+    })
 }
 
 #[tokio::test]

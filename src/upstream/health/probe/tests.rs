@@ -3,11 +3,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
 use super::*;
-use crate::config::model::{Start, Statuses};
+use crate::config::model::{Protocol, Start, Statuses};
 
 fn check(probe: Probe) -> Health {
     let (every, timeout) = (Duration::from_secs(5), Duration::from_millis(300));
-    Health { probe, every, timeout, rise: 2, fall: 3, start: Start::Up, send_proxy_protocol: None }
+    Health { probe, every, timeout, rise: 2, fall: 3, start: Start::Up, protocol: Protocol::Http1, send_proxy_protocol: None }
 }
 
 fn http(body: Option<&str>) -> Probe {
