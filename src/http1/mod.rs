@@ -5,6 +5,7 @@
 
 pub mod framing;
 pub mod head;
+mod lately;
 mod scan;
 pub mod writer;
 

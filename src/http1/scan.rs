@@ -8,6 +8,8 @@ use crate::failure::{Failure, Malformed};
 use crate::message::Version;
 use crate::message::fields::{Fields, Name, Span};
 
+use super::lately::{self, Line};
+
 /// Why reading ends before the head does.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -190,42 +192,61 @@ impl<'a> Scan<'a> {
         fields: &mut Fields,
         mut note: impl FnMut(Name, &'a [u8], Span) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        let bytes = self.bytes;
-        loop {
-            let (start, colon) = (self.at, self.run_end(TOKEN));
-            if colon == start && bytes.get(start..start + 2) == Some(b"\r\n") {
-                self.at = start + 2;
-                return Ok(());
+        lately::with(|lately| {
+            loop {
+                let start = self.at;
+                let rest = &self.bytes[start..];
+                let line = match lately.recall(rest) {
+                    Some(line) => line,
+                    None => {
+                        let Some(line) = self.line()? else { return Ok(()) };
+                        lately.keep(&rest[..line.len as usize], line);
+                        line
+                    }
+                };
+                self.at = start + line.len as usize;
+                if fields.len() == limit {
+                    return Err(Stop::TooLarge);
+                }
+                let at = start as u32;
+                let (name, value) = (Span { at, len: line.colon }, Span { at: at + line.from, len: line.end - line.from });
+                note(line.name, self.text(value), value)?;
+                fields.append_spans(line.name, name, value, line.plain);
             }
-            if bytes.get(colon) != Some(&b':') || colon == start {
-                return Err(self.no_field(colon));
-            }
-            // One blank is how nearly everybody writes it.
-            let mut from = colon + 1 + usize::from(bytes.get(colon + 1) == Some(&b' '));
-            while let Some(b' ' | b'\t') = bytes.get(from) {
-                from += 1;
-            }
-            let text_end = text_end(bytes, from);
-            if bytes.get(text_end..text_end + 2) != Some(b"\r\n") {
-                self.at = text_end;
-                // It is not there: this says in which way.
-                return self.line_end(Malformed::FieldValue);
-            }
-            self.at = text_end + 2;
+        })
+    }
 
-            let mut end = text_end;
-            while end > from && matches!(bytes[end - 1], b' ' | b'\t') {
-                end -= 1;
-            }
-            let span = |from: usize, end: usize| Span { at: from as u32, len: (end - from) as u32 };
-            let name = Name::of(&bytes[start..colon]);
-            if fields.len() == limit {
-                return Err(Stop::TooLarge);
-            }
-            note(name, &bytes[from..end], span(from, end))?;
-            let is_line = from == colon + 2 && bytes[colon + 1] == b' ' && end == text_end;
-            fields.append_spans(name, span(start, colon), span(from, end), is_line);
+    /// One field line, CRLF included. `None`: it is the empty one, and behind us.
+    #[inline(never)]
+    fn line(&mut self) -> Result<Option<Line>, Stop> {
+        let bytes = self.bytes;
+        let (start, colon) = (self.at, self.run_end(TOKEN));
+        if colon == start && bytes.get(start..start + 2) == Some(b"\r\n") {
+            self.at = start + 2;
+            return Ok(None);
         }
+        if bytes.get(colon) != Some(&b':') || colon == start {
+            return Err(self.no_field(colon));
+        }
+        // One blank is how nearly everybody writes it.
+        let mut from = colon + 1 + usize::from(bytes.get(colon + 1) == Some(&b' '));
+        while let Some(b' ' | b'\t') = bytes.get(from) {
+            from += 1;
+        }
+        let text_end = text_end(bytes, from);
+        if bytes.get(text_end..text_end + 2) != Some(b"\r\n") {
+            self.at = text_end;
+            // It is not there: this says in which way.
+            return self.line_end(Malformed::FieldValue).map(|()| None);
+        }
+        let mut end = text_end;
+        while end > from && matches!(bytes[end - 1], b' ' | b'\t') {
+            end -= 1;
+        }
+        let name = Name::of(&bytes[start..colon]);
+        let place = |at: usize| (at - start) as u32;
+        let plain = from == colon + 2 && bytes[colon + 1] == b' ' && end == text_end;
+        Ok(Some(Line { name, plain, colon: place(colon), from: place(from), end: place(end), len: place(text_end + 2) }))
     }
 
     /// Why there is neither a field nor the empty line behind the last one. `stop`: where its name would end.
