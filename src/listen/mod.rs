@@ -88,6 +88,8 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
     if shared {
         socket.set_reuse_port(true)?;
     }
+    // Answers leave in as few writes as they can; what is written should not wait for more. Connections have it from their listener.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
@@ -99,6 +101,19 @@ mod tests {
 
     fn loopback() -> SocketAddr {
         "127.0.0.1:0".parse().expect("is an address")
+    }
+
+    #[test]
+    fn connections_have_their_options_from_the_socket() {
+        let socket = bind_ip(loopback(), 1).expect("a free port").remove(0);
+        let _client = std::net::TcpStream::connect(socket.local_addr().expect("is bound")).expect("it listens");
+        let (stream, _) = loop {
+            match socket.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                accepted => break accepted.expect("a client has come"),
+            }
+        };
+        assert!(stream.nodelay().expect("is open"));
     }
 
     #[test]

@@ -178,8 +178,6 @@ pub async fn empty(worker: &Rc<Worker>, listening: &Arc<Listening>, socket: &Inc
 
 /// Serves a new connection here, or passes it to the worker with the fewest.
 fn seat(worker: &Rc<Worker>, listening: &Arc<Listening>, stream: TcpStream, peer: SocketAddr, place: Place) {
-    // Answers leave in as few writes as they can; what is written should not wait for more.
-    let _ = stream.set_nodelay(true);
     worker.local.accepted();
     let held = Held::new(listening.clone(), place, worker.desks.clone(), worker.index);
     let to = seat_for(worker.index, worker.desks.iter().map(Desk::load));

@@ -305,6 +305,8 @@ impl Worker {
     /// The runtime owns the task: it ends with the connection, or with the worker.
     fn serve(&self, stream: TcpStream, peer: SocketAddr, held: Held) {
         let local = match held.listening().address {
+            // Only one that takes connections for all addresses of the machine has to ask for which of them this one came.
+            Address::Ip(address) if !address.ip().is_unspecified() && address.port() != 0 => Ok(address),
             Address::Ip(_) => stream.local_addr(),
             Address::Unix(_) => Ok(HERE),
         };
