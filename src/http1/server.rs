@@ -157,7 +157,10 @@ impl<H: Handler> Line<H> {
             let mut request = match self.read_head(buffer, &terms, &mut arrived, first).await {
                 Ok(Some(request)) => request,
                 Ok(None) => return After::Close,
-                Err(HTTP2) if first && begins_http2(buffer.data()) && self.handler.welcome(self.conn.listener).http2 => {
+                // Under TLS it is agreed on before, or not spoken (RFC 9113 3.3).
+                Err(HTTP2)
+                    if first && !self.conn.secure && begins_http2(buffer.data()) && self.handler.welcome(self.conn.listener).http2 =>
+                {
                     return After::Http2;
                 }
                 Err(failure) => return Box::pin(self.refuse(arrived.unwrap_or_else(Instant::now), failure)).await,

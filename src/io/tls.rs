@@ -34,6 +34,8 @@ const WRITE: usize = 3 * RECORD;
 /// More than any cipher adds to a record, and than the session may have to say besides.
 const AROUND_RECORD: usize = 64;
 const BESIDES: usize = 256;
+/// Reads in a row that may bring nothing for the reader: records can be empty, and who sends such without end must not keep the thread.
+const EMPTY_READS: usize = 16;
 /// The most that is held of what can not be opened yet: the longest message of a handshake, in its records.
 const UNOPENED: usize = 128 << 10;
 
@@ -76,6 +78,8 @@ pub struct Tls {
     /// There may be more to open in `incoming`.
     more: bool,
     end: End,
+    /// What went wrong, perhaps behind content that is still to be read. The session must not look at it twice.
+    failed: Option<Box<rustls::Error>>,
     /// Nothing more is to be said: we have said that this was all, or we must not.
     closed: bool,
 }
@@ -130,7 +134,7 @@ impl Tls {
 
     fn new(socket: TcpStream, session: Session) -> Tls {
         let (incoming, outgoing) = (Buffer::new(), Buffer::new());
-        Tls { socket, session, incoming, outgoing, owed: 0, opened: Vec::new(), taken: 0, more: false, end: End::Open, closed: false }
+        Tls { socket, session, incoming, outgoing, owed: 0, opened: Vec::new(), taken: 0, more: false, end: End::Open, failed: None, closed: false }
     }
 
     /// Ready once both sides have proved what they had to. An error of kind `InvalidData` holds a `rustls::Error`, and the other side was
@@ -177,7 +181,7 @@ impl Tls {
             }
             return Ok(n);
         }
-        loop {
+        for _ in 0..EMPTY_READS {
             if self.more {
                 let n = self.open(space)?;
                 if n > 0 {
@@ -191,6 +195,8 @@ impl Tls {
             }
             self.receive()?;
         }
+        // The socket is still ready: whoever waits for it is asked again, after others had their turn.
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// As `Io::poll_read_ready`.
@@ -203,7 +209,10 @@ impl Tls {
 
     /// As `Io::is_quiet`; what is not for the reader (a ticket for the next session) is no news.
     pub fn is_quiet(&mut self) -> bool {
-        while !self.has_news() {
+        for _ in 0..EMPTY_READS {
+            if self.has_news() {
+                return false;
+            }
             match self.receive() {
                 Ok(_) => {
                     if self.open(&mut []).is_err() {
@@ -213,6 +222,7 @@ impl Tls {
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
+        // Who talks so much is not quiet, even if it says nothing.
         false
     }
 
@@ -293,7 +303,8 @@ impl Tls {
                 }
                 Ok(Step::Idle | Step::Sealed(_)) => break,
                 Err(error) => {
-                    // What came before is still good, and the error comes up again at the next call.
+                    // What came before is still good, and the error is for the next call.
+                    self.failed = Some(Box::new(error.clone()));
                     if filled > 0 {
                         self.more = true;
                         break;
@@ -350,8 +361,10 @@ impl Tls {
 
     /// The session is over; its alert goes out as far as there is room for it, and nothing else.
     fn fail(&mut self, error: rustls::Error) -> io::Error {
-        // The alert is the one thing that is waiting to be sealed. Another step would look at what was wrong once more.
-        let _ = self.step(&Want::Open, &mut [], &mut 0);
+        // The alert waits to be sealed, behind what the handshake had to say before it went wrong. A step more, and the session would look
+        // at what came once again, which it does not survive.
+        while self.session.common().wants_write() && matches!(self.advance(&Want::Open, &mut [], &mut 0), Ok(Step::Again)) {}
+        self.failed = Some(Box::new(error.clone()));
         self.closed = true;
         let _ = self.send();
         invalid(error)
@@ -359,6 +372,13 @@ impl Tls {
 
     /// One step of the session, with the bytes that it has not seen.
     fn step(&mut self, want: &Want<'_>, space: &mut [u8], filled: &mut usize) -> Result<Step, rustls::Error> {
+        match &self.failed {
+            Some(error) => Err((**error).clone()),
+            None => self.advance(want, space, filled),
+        }
+    }
+
+    fn advance(&mut self, want: &Want<'_>, space: &mut [u8], filled: &mut usize) -> Result<Step, rustls::Error> {
         let mut sink = Sink { space, filled: *filled, aside: &mut self.opened };
         let bytes = self.incoming.data_mut();
         let (used, step) = match &mut self.session {

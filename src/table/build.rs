@@ -192,9 +192,9 @@ fn build_pool_tls(tls: &model::PoolTls, protocol: Protocol, set: &Set, old: Opti
     PoolTls { peers, spec, config }
 }
 
-/// Offered by ALPN, the one that we like best first.
+/// Offered by ALPN, the one that we like best first. Who asks for HTTP/1.0 (`curl --http1.0`) names nothing else, and would be refused.
 fn protocols(http2: bool) -> &'static [&'static [u8]] {
-    if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] }
+    if http2 { &[b"h2", b"http/1.1", b"http/1.0"] } else { &[b"http/1.1", b"http/1.0"] }
 }
 
 /// Settings of TLS are kept where nothing that they are made of has changed, for names bring many tables of one configuration.
