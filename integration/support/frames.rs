@@ -5,7 +5,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConnection, StreamOwned};
+
 use super::hpack::{self, Decoder};
+use super::secure::Secure;
 use super::{Backend, PATIENCE};
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -89,8 +92,25 @@ impl Heard {
     }
 }
 
+/// What carries the frames: a socket, or TLS over one.
+trait Carrier: Read + Write {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Carrier for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Carrier for StreamOwned<ClientConnection, TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
 pub struct Frames {
-    stream: TcpStream,
+    stream: Box<dyn Carrier>,
     read: Vec<u8>,
     /// Taken apart, and not asked for yet.
     waiting: VecDeque<Frame>,
@@ -103,8 +123,7 @@ impl Frames {
     #[track_caller]
     pub fn connect(to: SocketAddr) -> Frames {
         let mut frames = Frames::bare(to);
-        frames.write(PREFACE);
-        frames.send(Frame::new(SETTINGS, 0, 0, []));
+        frames.begin();
         frames.settle();
         frames
     }
@@ -124,7 +143,7 @@ impl Frames {
     pub fn accept(backend: &Backend, settings: &[(u16, u32)]) -> Frames {
         let mut frames = Frames::over(backend.accept_stream());
         let mut preface = [0; PREFACE.len()];
-        frames.stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        frames.stream.socket().set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         frames.stream.read_exact(&mut preface).expect("a preface");
         assert_eq!(preface, PREFACE);
         frames.send(Frame::new(SETTINGS, 0, 0, payload_of(settings)));
@@ -153,11 +172,27 @@ impl Frames {
         Frames::over(stream)
     }
 
+    /// Under TLS, whatever was agreed on; nothing said yet.
+    pub fn under_tls(secure: Secure) -> Frames {
+        Frames::carried(Box::new(secure.stream))
+    }
+
     fn over(stream: TcpStream) -> Frames {
         stream.set_nonblocking(false).expect("a blocking socket");
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+        Frames::carried(Box::new(stream))
+    }
+
+    fn carried(stream: Box<dyn Carrier>) -> Frames {
         Frames { stream, read: Vec::new(), waiting: VecDeque::new(), decoder: Decoder::default(), ended: false }
+    }
+
+    /// Preface and empty SETTINGS, without waiting for anything.
+    #[track_caller]
+    pub fn begin(&mut self) {
+        self.write(PREFACE);
+        self.send(Frame::new(SETTINGS, 0, 0, []));
     }
 
     #[track_caller]
@@ -310,7 +345,7 @@ impl Frames {
     /// Reads once. `false`: nothing came by the deadline.
     fn fill(&mut self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.stream.set_read_timeout(Some(left)).expect("a read timeout");
+        self.stream.socket().set_read_timeout(Some(left)).expect("a read timeout");
         let mut room = [0; 64 << 10];
         let came = match self.stream.read(&mut room) {
             Ok(0) => {

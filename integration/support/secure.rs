@@ -34,6 +34,11 @@ impl Secure {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
+        Secure::over(socket, name, config)
+    }
+
+    /// The same on a connection that is there.
+    pub fn over(socket: TcpStream, name: &str, config: &Arc<ClientConfig>) -> io::Result<Secure> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let session = ClientConnection::new(config.clone(), name).expect("a session");
         let mut stream = StreamOwned::new(session, socket);

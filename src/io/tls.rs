@@ -134,7 +134,19 @@ impl Tls {
 
     fn new(socket: TcpStream, session: Session) -> Tls {
         let (incoming, outgoing) = (Buffer::new(), Buffer::new());
-        Tls { socket, session, incoming, outgoing, owed: 0, opened: Vec::new(), taken: 0, more: false, end: End::Open, failed: None, closed: false }
+        Tls {
+            socket,
+            session,
+            incoming,
+            outgoing,
+            owed: 0,
+            opened: Vec::new(),
+            taken: 0,
+            more: false,
+            end: End::Open,
+            failed: None,
+            closed: false,
+        }
     }
 
     /// Ready once both sides have proved what they had to. An error of kind `InvalidData` holds a `rustls::Error`, and the other side was
