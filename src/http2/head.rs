@@ -5,6 +5,8 @@
 //! over HTTP/1.1: blanks around a value, a target that is no path, an authority with a user in it or that is not the Host's, a second
 //! Content-Length.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::request::Parts;
@@ -14,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use crate::failure::{Failure, Malformed};
 use crate::io::clock;
 use crate::message::body::content_length;
-use crate::message::fields::Names;
+use crate::message::fields::{Names, digits};
 use crate::message::path::TARGET_BYTES_MAX;
 use crate::message::trailers::may_trail;
 use crate::message::websocket;
@@ -26,6 +28,9 @@ const OF_CONNECTION: Names =
 
 /// What a tunnel may be opened for (RFC 8441).
 const WEBSOCKET: &str = "websocket";
+
+/// The names that we know, as `http` has them: looked up once, and not for each field of each answer.
+static NAMES: LazyLock<Vec<HeaderName>> = LazyLock::new(|| Name::KNOWN.iter().map(|name| HeaderName::from_static(name.as_str())).collect());
 
 /// A request, and the length of its content where it was said. One that opens a WebSocket becomes the GET that it is in HTTP/1.1, with
 /// the fields of an upgrade; nothing else can have an Upgrade field here.
@@ -118,13 +123,16 @@ pub fn response(head: &Head, length: Option<Length>) -> Result<Response<()>, Fai
     // RFC 9110 8.6: where there never is content its length is not said either.
     let never = matches!(head.status(), 100..=199 | 204);
     let mut dropped = OF_CONNECTION.with(Name::Te);
-    if never || length.is_some() {
-        dropped = dropped.with(Name::ContentLength);
-    }
-    let exact = match length {
+    let mut exact = match length {
         Some(Length::Exact(length)) if !never => Some(length),
         _ => None,
     };
+    // Most often it stands there already.
+    if exact.is_some_and(|length| head.fields.get_all(Name::ContentLength).eq([digits(length, &mut [0; 20])])) {
+        exact = None;
+    } else if never || length.is_some() {
+        dropped = dropped.with(Name::ContentLength);
+    }
     let mut fields = map(&head.fields, dropped, 2).ok_or(Failure::ResponseMalformed(Malformed::FieldValue))?;
     if let Some(length) = exact {
         fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -230,7 +238,10 @@ fn map(fields: &Fields, dropped: Names, more: usize) -> Option<HeaderMap> {
         if dropped.contains(known) {
             continue;
         }
-        let name = HeaderName::from_bytes(fields.bytes(name)).ok()?;
+        let name = match NAMES.get(known as usize) {
+            Some(name) => name.clone(),
+            None => HeaderName::from_bytes(fields.bytes(name)).ok()?,
+        };
         let value = HeaderValue::from_maybe_shared(arena.slice(value.range())).ok()?;
         map.try_append(name, value).ok()?;
     }

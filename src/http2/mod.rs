@@ -15,6 +15,7 @@ mod inflow;
 mod pulse;
 mod relay;
 mod stir;
+mod streams;
 mod tunnel;
 mod wire;
 

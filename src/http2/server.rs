@@ -11,8 +11,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
@@ -21,6 +19,7 @@ use super::allowance::{Allowance, Excess};
 use super::body::{Received, give_up};
 use super::relay::relay;
 use super::stir::Turn;
+use super::streams::Streams;
 use super::wire::Wire;
 use super::{head, tunnel};
 use crate::failure::Failure;
@@ -114,7 +113,7 @@ impl<H: Handler> Line<H> {
     /// Accepts streams and answers them, until the connection has ended.
     async fn drive(&self, mut connection: Connection<Wire, Bytes>, timer: &Timer) {
         let turn = Turn::new();
-        let mut streams = FuturesUnordered::new();
+        let mut streams = Streams::new();
         let mut phase = Phase::Open;
         poll_fn(|task| {
             let ended = turn.run(task, |cx| {
@@ -143,7 +142,7 @@ impl<H: Handler> Line<H> {
                     }
                 }
                 let busy = !streams.is_empty();
-                while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
+                streams.poll(cx);
                 if busy && streams.is_empty() {
                     timer.set(if phase == Phase::Open { self.handler.terms(&self.conn).idle_timeout } else { LEAVE });
                 }

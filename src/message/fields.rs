@@ -19,6 +19,9 @@ macro_rules! names {
         const KNOWN: &[(Name, &str)] = &[$( (Name::$name, $text), )+];
 
         impl Name {
+            /// All that are known, in the order of their numbers.
+            pub const KNOWN: &[Name] = &[$( Name::$name, )+];
+
             /// Lower case; empty for `Other`.
             pub fn as_str(self) -> &'static str {
                 match self { $( Name::$name => $text, )+ Name::Other => "" }
