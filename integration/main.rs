@@ -24,6 +24,7 @@ mod endurance;
 mod faults;
 mod fields;
 mod forwarding;
+mod grpc;
 mod health;
 mod http2;
 mod http2_backends;

@@ -40,10 +40,14 @@ pub enum Finding {
     /// The backend's certificate is not believed.
     Untrusted,
     TlsFailed,
+    /// A service of gRPC says that it does not serve.
+    NotServing,
+    /// A check by gRPC was answered with this status of gRPC's own.
+    GrpcStatus(u8),
 }
 
 impl Finding {
-    pub const LABELS: [&'static str; 10] = [
+    pub const LABELS: [&'static str; 12] = [
         "passed",
         "connect_refused",
         "connect_failed",
@@ -54,6 +58,8 @@ impl Finding {
         "body_mismatch",
         "untrusted",
         "tls_failed",
+        "not_serving",
+        "grpc_status",
     ];
 
     pub fn passed(self) -> bool {
@@ -73,6 +79,8 @@ impl Finding {
             Finding::BodyMismatch => 7,
             Finding::Untrusted => 8,
             Finding::TlsFailed => 9,
+            Finding::NotServing => 10,
+            Finding::GrpcStatus(_) => 11,
         }
     }
 }
@@ -83,6 +91,7 @@ impl fmt::Display for Finding {
         f.write_str(Self::LABELS[self.index()])?;
         match self {
             Finding::Status(status) => write!(f, " {status}"),
+            Finding::GrpcStatus(status) => write!(f, " {status}"),
             _ => Ok(()),
         }
     }

@@ -325,6 +325,11 @@ fn health(health: &Health) -> Vec<Key> {
     ];
     match probe {
         Probe::Tcp => keys.push(Key::shown("health.kind", "tcp".to_owned())),
+        Probe::Grpc { service, host } => keys.extend([
+            Key::shown("health.kind", "grpc".to_owned()),
+            Key::shown("health.service", service.clone()),
+            Key::shown("health.host", host.clone().unwrap_or_else(|| "the backend's address".to_owned())),
+        ]),
         Probe::Http { method, path, host, headers, expect, body } => keys.extend([
             Key::shown("health.kind", "http".to_owned()),
             Key::shown("health.method", method.clone()),

@@ -4,7 +4,7 @@
 //! A word that is promised but not built yet stands here too, as one for `later`: it is refused by name. Accepting and ignoring it
 //! would tell somebody that a health check runs which does not.
 
-use super::model::{AccessFormat, Algorithm, Level, Protocol, ProxyVersion, Reason, Start, StatusField, WhenAllDown};
+use super::model::{AccessFormat, Algorithm, Level, ProbeKind, Protocol, ProxyVersion, Reason, Start, StatusField, WhenAllDown};
 
 /// One key of one table.
 #[derive(Debug, Clone, Copy)]
@@ -519,8 +519,9 @@ const HEALTH: &[Key] = &[
     key("path", Kind::Text, "The path, with a query if there is to be one, that is asked for.", "\"/healthz\"").or("/"),
     key(
         "kind",
-        Kind::Word { words: &["http", "tcp"], later: &["grpc"] },
-        "`http`: a request is answered as expected. `tcp`: a connection is made; keys about requests are then errors.",
+        Kind::Word { words: ProbeKind::WORDS, later: &[] },
+        "`http`: a request is answered as expected. `tcp`: a connection is made; keys about requests are then errors. `grpc`: the service of \
+         `grpc.health.v1` says that it serves; needs `protocol = \"http2\"`.",
         "\"tcp\"",
     )
     .or("http"),
@@ -545,6 +546,7 @@ const HEALTH: &[Key] = &[
     key("body", Kind::Text, "What the body must contain, within its first 64 KiB. Left out: anything will do.", "\"ready\""),
     key("method", Kind::Text, "The method of the request.", "\"HEAD\"").or("GET"),
     key("host", Kind::Text, "The `Host` of the request. Left out: the backend's address, or `localhost` where that is a Unix socket.", "\"app.example.com\""),
+    key("service", Kind::Text, "Which service a `grpc` check asks about. Left out: the server as a whole.", "\"shop.Orders\""),
     key("headers", Kind::Pairs, "More header fields of the request.", "{ x-probe = \"1\" }"),
     key(
         "start",

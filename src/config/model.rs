@@ -228,6 +228,13 @@ pub enum Probe {
         /// What the first 64 KiB of the body must contain.
         body: Option<String>,
     },
+    /// `grpc.health.v1.Health/Check` says that it serves.
+    Grpc {
+        /// Empty: the server as a whole.
+        service: String,
+        /// `None`: the backend's address.
+        host: Option<String>,
+    },
 }
 
 /// A range of statuses, both ends included.
@@ -262,6 +269,15 @@ pub struct Faults {
     pub timeout: bool,
     pub malformed: bool,
     pub statuses: Vec<Statuses>,
+}
+
+words! {
+    /// What a check does.
+    ProbeKind {
+        Http = "http",
+        Tcp = "tcp",
+        Grpc = "grpc",
+    }
 }
 
 words! {

@@ -8,6 +8,7 @@ pub mod body;
 pub mod crowd;
 pub mod fields;
 pub mod forwarding;
+pub mod grpc;
 pub mod handler;
 pub mod head;
 pub mod path;

@@ -14,7 +14,7 @@ use super::sticky::Session;
 use super::view::View;
 use super::{edit, fetch, forward, intake, reply, secure};
 use crate::failure::{Failure, Malformed};
-use crate::message::{Answer, Body, Conn, Handler, Handshake, Head, Interim, Terms, Told, Welcome, path};
+use crate::message::{Answer, Body, Conn, Handler, Handshake, Head, Interim, Terms, Told, Welcome, grpc, path};
 use crate::route::Request;
 use crate::table::{Action, Current, State};
 
@@ -173,9 +173,12 @@ impl Handler for Proxy {
 #[cold]
 fn apologise(failure: Failure, mut exchange: Box<Exchange>) -> Answer {
     let (head, story) = exchange.parts();
-    let json = head.is_some_and(|head| reply::wants_json(head));
+    let answer = match head {
+        Some(head) if grpc::is_asked(&head.fields) => reply::grpc_failure(failure),
+        head => reply::failure(failure, head.is_some_and(|head| reply::wants_json(head))),
+    };
     story.failed(failure);
-    exchange.ride(reply::failure(failure, json))
+    exchange.ride(answer)
 }
 
 impl RouteSeat {

@@ -26,7 +26,7 @@ use crate::http1::client::{self, Connection};
 use crate::http2;
 use crate::io::{Timer, timer};
 use crate::listen::proxy_protocol::{self, Origin, Relayed};
-use crate::message::{Answer, Body, Fields, Head, Interim, Method, Name, Tunnel, Version, forwarding, websocket};
+use crate::message::{Answer, Body, Fields, Head, Interim, Method, Name, Tunnel, Version, forwarding, grpc, websocket};
 use crate::table::Timeouts;
 use crate::telemetry::Outcome;
 use crate::upstream::lines::Came;
@@ -51,8 +51,10 @@ pub async fn run(
     body: Body,
     interim: &mut dyn Interim,
 ) -> Result<Answer, Failure> {
-    let total = timeouts.total.map(deadline);
     let by_streams = pool.pool.protocol == Protocol::Http2;
+    // The client's own clock, and its reset, come first as a rule. Ours is for those who have gone without a word.
+    let deadline_of_client = if by_streams { grpc::timeout(&head.fields) } else { None };
+    let total = timeouts.total.into_iter().chain(deadline_of_client).min().map(deadline);
     if by_streams && asks.upgrade {
         return Err(Failure::UpgradeUnsupported);
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::failure::Failure;
-use crate::message::{Answer, Body, Head, Name, Version};
+use crate::message::{Answer, Body, Head, Name, Version, grpc};
 
 /// A failure as an answer: one sentence and the reason code, as JSON where the client would rather have that.
 pub fn failure(failure: Failure, json: bool) -> Answer {
@@ -26,6 +26,16 @@ pub fn failure(failure: Failure, json: bool) -> Answer {
         head.fields.append(b"retry-after", seconds.to_string().as_bytes());
     }
     answer
+}
+
+/// A failure as gRPC wants to be told of it.
+pub fn grpc_failure(failure: Failure) -> Answer {
+    let mut head = Head::response(200, reason(200).as_bytes(), Version::Http11);
+    head.fields.append_known(Name::ContentType, b"application/grpc");
+    head.fields.append(b"grpc-status", grpc::status(failure).to_string().as_bytes());
+    // A sentence of ours, with nothing in it that would have to be escaped.
+    head.fields.append(b"grpc-message", format!("{} ({})", failure.says(), failure.code()).as_bytes());
+    Answer::Reply { head, body: Body::empty() }
 }
 
 pub fn fixed(status: u16, body: &Bytes, content_type: &str) -> Answer {

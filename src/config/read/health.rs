@@ -1,7 +1,7 @@
 //! How a pool finds out which of its backends are well: `health` and `eject`.
 
 use super::super::file::Section;
-use super::super::model::{Eject, Faults, Health, Probe, Protocol, ProxyVersion, Start};
+use super::super::model::{Eject, Faults, Health, Probe, ProbeKind, Protocol, ProxyVersion, Start};
 use super::super::report::Problem;
 use super::super::value::{self, Mistake};
 
@@ -10,7 +10,9 @@ const OWN_FIELDS: &[&str] =
     &["host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "expect", "keep-alive"];
 
 /// Keys of `health` that are about a request.
-const OF_REQUESTS: &[&str] = &["path", "method", "host", "headers", "expect", "body"];
+const OF_REQUESTS: &[&str] = &["path", "method", "host", "headers", "expect", "body", "service"];
+/// Of these, the ones that a check by gRPC says itself.
+const OF_HTTP: &[&str] = &["path", "method", "headers", "expect", "body"];
 
 pub(super) fn health(pool: &Section<'_>, place: &str, protocol: Protocol, send_proxy_protocol: Option<ProxyVersion>) -> Option<Health> {
     let (path, section) = pool.short("health", place)?;
@@ -18,22 +20,33 @@ pub(super) fn health(pool: &Section<'_>, place: &str, protocol: Protocol, send_p
         Some(path) => section.check(&path.span, value::probe_path(&path.value)),
         None => Some(section.parsed("path", value::probe_path).map_or_else(|| "/".to_owned(), |path| path.value)),
     };
-    let tcp = section.word("kind", |word| match word {
-        "http" => Some(false),
-        "tcp" => Some(true),
-        _ => None,
-    });
-    let request = request(&section, path.unwrap_or_default());
-    let probe = if tcp {
-        for name in OF_REQUESTS {
+    let kind = section.word("kind", ProbeKind::of);
+    let none = |names: &[&str], why: &str| {
+        for name in names {
             if let Some(span) = section.key_span(name) {
-                let problem = Problem::error(span, format!("a check of kind \"tcp\" sends no request: `{name}` has no meaning"));
+                let problem = Problem::error(span, format!("{why}: `{name}` has no meaning"));
                 section.note(problem.help("take it out, or take `kind` out for an HTTP check"));
             }
         }
-        Probe::Tcp
-    } else {
-        request
+    };
+    let probe = match kind {
+        ProbeKind::Tcp => {
+            none(OF_REQUESTS, "a check of kind \"tcp\" sends no request");
+            Probe::Tcp
+        }
+        ProbeKind::Grpc => {
+            none(OF_HTTP, "a check of kind \"grpc\" has a request of its own");
+            if let (Protocol::Http1, Some(span)) = (protocol, section.value_span("kind")) {
+                let problem = Problem::error(span, "a check of kind \"grpc\" speaks HTTP/2");
+                section.note(problem.help("write `protocol = \"http2\"` in the pool"));
+            }
+            let host = section.parsed("host", value::probe_host).map(|host| host.value);
+            Probe::Grpc { service: section.parsed("service", service).map_or_else(String::new, |service| service.value), host }
+        }
+        ProbeKind::Http => {
+            none(&["service"], "a check of kind \"http\" asks for a path");
+            request(&section, path.unwrap_or_default())
+        }
     };
     Some(Health {
         probe,
@@ -45,6 +58,16 @@ pub(super) fn health(pool: &Section<'_>, place: &str, protocol: Protocol, send_p
         protocol,
         send_proxy_protocol,
     })
+}
+
+/// The longest name of a service; that of a method is longer, and has to fit into a path.
+const SERVICE_BYTES_MAX: usize = 1024;
+
+fn service(text: &str) -> Result<String, Mistake> {
+    match text.len() {
+        0..=SERVICE_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(Mistake::new("this is too long for the name of a service").help("`package.Service`, as the backend registers it")),
+    }
 }
 
 fn request(section: &Section<'_>, path: String) -> Probe {

@@ -93,11 +93,11 @@ const EDITS: &[(&str, &str, &[&str])] = &[
     ),
     (
         r#"[[route]]"#,
-        r#"health = { path = "healthz", kind = "grpc", every = 5, rise = 0, expect = ["2xx", "399-200", "1000"], start = "off", risee = "a" }
+        r#"health = { path = "healthz", kind = "grpd", every = 5, rise = 0, expect = ["2xx", "399-200", "1000"], start = "off", risee = "a" }
 [[route]]"#,
         &[
             r#"9:19: `healthz` is not a path (a path begins with `/`: "/healthz")"#,
-            r#"9:37: `grpc` is not supported yet (there are "http", "tcp")"#,
+            r#"9:37: `grpd` is not one of the words for `kind` (did you mean "grpc"? there are "http", "tcp", "grpc")"#,
             r#"9:53: expected a duration in quotes such as "30s", found a number (write "5s" or "5ms")"#,
             r#"9:63: `rise` cannot be 0 (it wants a whole number from 1 to 100)"#,
             r#"9:76: `2xx` is not a status, nor a range of them (write one from 200 to 599 such as "200", or a range such as "200-399")"#,
@@ -387,6 +387,15 @@ backends = [{ address = "10.0.0.1:80", weight = 3 }, "10.0.0.2:80"]"#,
         r#"[{ address = "10.0.0.1:80", weight = 0 }]"#,
         &[
             r#"5:7: every backend of pool `app` has weight 0 (a backend of weight 0 takes no new requests; give at least one a weight of 1 or more)"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"health = { kind = "grpc", service = "a", path = "/x" }
+[[route]]"#,
+        &[
+            r#"9:19: a check of kind "grpc" speaks HTTP/2 (write `protocol = "http2"` in the pool)"#,
+            r#"9:42: a check of kind "grpc" has a request of its own: `path` has no meaning (take it out, or take `kind` out for an HTTP check)"#,
         ],
     ),
     (

@@ -4,6 +4,7 @@
 //! client, and one that fails must not take a request's place. hyper reads the answer, or `h2` where that is spoken; this is not the data
 //! path.
 
+mod grpc;
 mod http2;
 
 use std::future::poll_fn;
@@ -156,7 +157,11 @@ fn broken(error: &hyper::Error) -> Finding {
 /// Everything in it was checked when the configuration was read.
 fn request(check: &Probe, address: &Address) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
-    let Probe::Http { method, path, host, headers, .. } = check else { return request };
+    let (method, path, host, headers) = match check {
+        Probe::Tcp => return request,
+        Probe::Http { method, path, host, headers, .. } => (method.as_str(), path.as_str(), host, headers.as_slice()),
+        Probe::Grpc { host, .. } => ("POST", grpc::PATH, host, &[][..]),
+    };
     *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or_default();
     *request.uri_mut() = path.parse::<Uri>().unwrap_or_default();
     let fields = request.headers_mut();

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::Builder;
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TE};
 use http::uri::{Authority, Parts, Scheme};
 use http::{HeaderValue, Request, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Content, beside, judge_answer};
+use super::{Content, beside, grpc, judge_answer};
 use crate::backend::Finding;
 use crate::config::model::Probe;
 
@@ -16,7 +16,21 @@ use crate::config::model::Probe;
 pub(super) async fn ask<T>(check: &Probe, request: Request<T>, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Finding, Finding> {
     let (mut sender, connection) = Builder::new().enable_push(false).handshake::<_, Bytes>(stream).await.map_err(|error| broken(&error))?;
     let asked = async {
-        let (answer, _) = sender.send_request(translated(request), true).map_err(|error| broken(&error))?;
+        let mut request = translated(request);
+        let question = match check {
+            Probe::Grpc { service, .. } => {
+                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+                Some(grpc::question(service))
+            }
+            _ => None,
+        };
+        let (answer, mut stream) = sender.send_request(request, question.is_none()).map_err(|error| broken(&error))?;
+        if let Some(question) = question {
+            stream.send_data(question, true).map_err(|error| broken(&error))?;
+            let answer = answer.await.map_err(|error| broken(&error))?;
+            return grpc::judge(answer).await;
+        }
         let answer = answer.await.map_err(|error| broken(&error))?;
         judge_answer(check, answer.status().as_u16(), Content::Http2(answer.into_body())).await
     };
@@ -48,6 +62,6 @@ pub(super) async fn next(stream: &mut RecvStream) -> Option<Result<Bytes, Findin
     Some(piece)
 }
 
-fn broken(error: &h2::Error) -> Finding {
+pub(super) fn broken(error: &h2::Error) -> Finding {
     if error.is_library() { Finding::Malformed } else { Finding::Reset }
 }
