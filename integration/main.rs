@@ -13,6 +13,7 @@ mod architecture;
 mod balancing;
 mod broken;
 mod cache;
+mod cache_soak;
 mod certificates;
 mod clients;
 mod commands;
