@@ -10,3 +10,6 @@ pub mod purge;
 pub mod store;
 
 pub use named::{Cache, Found, Join, Lead, Sought};
+
+#[cfg(test)]
+mod simulation;
