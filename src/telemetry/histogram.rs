@@ -44,6 +44,13 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// For what is rare enough that all threads may write the same cache lines.
+    pub fn record(&self, duration: Duration) {
+        let local = LocalHistogram::default();
+        local.record(duration);
+        local.flush(self);
+    }
+
     pub fn is_used(&self) -> bool {
         self.buckets.iter().any(|bucket| bucket.load(Ordering::Relaxed) > 0)
     }

@@ -71,7 +71,7 @@ metrics! {
 
     CACHE_REQUESTS = Counter "tidegate_cache_requests_total", "Requests that a cache was asked about, by cache and what it had for them.";
     CACHE_FILLS = Counter "tidegate_cache_fills_total", "Answers that were stored, by cache.";
-    CACHE_FILL_SECONDS = Gauge "tidegate_cache_last_fill_seconds", "How long the last answer that was stored took, from the request to its last byte, by cache.";
+    CACHE_FILL_SECONDS = Histogram "tidegate_cache_fill_duration_seconds", "How long answers that were stored took, from the request to their last byte, by cache.";
     CACHE_EVICTED = Counter "tidegate_cache_evicted_total", "Entries that had to go to make room, by cache.";
     CACHE_PURGED = Counter "tidegate_cache_purged_total", "Entries that were purged, by cache.";
     CACHE_BYTES = Gauge "tidegate_cache_bytes", "Memory that entries hold: keys, heads, contents and what it takes to keep them, by cache.";

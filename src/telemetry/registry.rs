@@ -250,6 +250,10 @@ impl Registry {
                 of(pool).render(page, metric, ("pool", &pool.name));
             }
         }
+        text::family(page, names::CACHE_FILL_SECONDS);
+        for cache in lock(&self.caches).values() {
+            cache.fill_seconds.render(page, names::CACHE_FILL_SECONDS, ("cache", &cache.name));
+        }
     }
 }
 

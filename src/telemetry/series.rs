@@ -261,9 +261,10 @@ impl CacheResult {
 
 /// What is counted of a cache.
 pub struct CacheSeries {
+    pub(super) name: String,
     results: [Counter; CacheResult::LABELS.len()],
     fills: Counter,
-    fill_seconds: Gauge,
+    pub(super) fill_seconds: Histogram,
     purged: Counter,
     bytes: Gauge,
     entries: Gauge,
@@ -274,9 +275,10 @@ impl CacheSeries {
     pub(super) fn new(name: &str, exporter: &Exporter) -> CacheSeries {
         let cache = ("cache", name);
         CacheSeries {
+            name: name.to_owned(),
             results: CacheResult::LABELS.map(|result| exporter.counter(names::CACHE_REQUESTS, &[cache, ("result", result)])),
             fills: exporter.counter(names::CACHE_FILLS, &[cache]),
-            fill_seconds: exporter.gauge(names::CACHE_FILL_SECONDS, &[cache]),
+            fill_seconds: Histogram::default(),
             purged: exporter.counter(names::CACHE_PURGED, &[cache]),
             bytes: exporter.gauge(names::CACHE_BYTES, &[cache]),
             entries: exporter.gauge(names::CACHE_ENTRIES, &[cache]),
@@ -294,7 +296,7 @@ impl CacheSeries {
     /// An answer was stored, so long after it was asked for.
     pub fn filled(&self, took: Duration) {
         self.fills.increment(1);
-        self.fill_seconds.set(took.as_secs_f64());
+        self.fill_seconds.record(took);
     }
 
     pub fn purged(&self, entries: usize) {
