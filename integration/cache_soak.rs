@@ -29,7 +29,7 @@ fn thirty_thousand_urls_stay_in_the_budget() {
 
 /// `cargo test --release --test integration -- --ignored --nocapture a_million_urls`
 #[test]
-#[ignore = "takes minutes; run by integration/run"]
+#[ignore = "takes minutes; run by hand"]
 fn a_million_urls_stay_in_the_budget() {
     unique_urls(1_000_000, 64);
 }

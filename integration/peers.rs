@@ -296,6 +296,27 @@ fn websockets_as_programs_speak_them_come_through() {
     }
 }
 
+/// The `grpcio` package for Python, on both ends; the server is asked of its health besides.
+#[test]
+#[ignore = "needs python3 and its package grpcio"]
+fn calls_of_grpc_as_programs_make_them_come_through() {
+    let has = Command::new("python3").args(["-c", "import grpc"]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|has| has.success()) {
+        return eprintln!("skipped: python3 has no package grpcio; `integration/run` installs it");
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/calls.py");
+    let address = free_address();
+    let mut serve = Command::new("python3");
+    serve.arg(&script).args(["serve", &address.port().to_string()]);
+    let server = Server::start(serve, address);
+    let pool = "protocol = \"http2\"\nhealth = { kind = \"grpc\", every = \"100ms\" }";
+    let proxy = Site::to([server.address]).pool(pool).start();
+    until("the probes to pass", || (proxy.pool()["backends"][0]["check"]["finding"] == "passed").then_some(()));
+    let asked = Command::new("python3").arg(&script).args(["ask", &proxy.web.to_string()]).output().expect("run python3");
+    assert!(asked.status.success(), "{}{}", String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+    proxy.metric_becomes("tidegate_backend_in_flight", &[], 0.0);
+}
+
 /// HAProxy in front and HAProxy behind: what the first says of a client, and it alone knows, arrives at the second.
 #[test]
 #[ignore = "needs haproxy"]

@@ -139,6 +139,7 @@ impl Cache {
             content: self.content.clone(),
             kept: self.kept.clone(),
             index: self.index.clone(),
+            spellings: Mutex::new(lock(&self.spellings).clone()),
             ..Cache::around(store?, &self.name, memory, object_bytes_max, self.series.clone())
         })
     }
@@ -160,7 +161,8 @@ impl Cache {
 
     /// From now on its routes look for URLs in these spellings.
     pub fn spell(&self, spellings: impl Iterator<Item = Spelling>) {
-        let mut each: Vec<Spelling> = Vec::new();
+        // Those of before as well: what lies under them is still there, and is found again when they come back.
+        let mut each: Vec<Spelling> = lock(&self.spellings).to_vec();
         spellings.for_each(|spelling| {
             if !each.contains(&spelling) {
                 each.push(spelling);

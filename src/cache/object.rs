@@ -170,7 +170,8 @@ impl Content {
     /// `pieces` that `gauge` counts already.
     pub fn of(pieces: Vec<Bytes>, gauge: &Gauge) -> Content {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let is_scattered = pieces.len() > 1 && length < (pieces.len() * PIECE_BYTES / 2) as u64;
+        // One small piece, too: it may be a part of a much larger buffer, which it would keep.
+        let is_scattered = length < (pieces.len() * PIECE_BYTES / 2) as u64;
         let pieces = if is_scattered { gathered(&pieces).into_iter().map(|piece| gauge.count(piece)).collect() } else { pieces };
         Content { pieces: pieces.into(), length }
     }

@@ -41,6 +41,13 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX as u32;
 const HELD_BYTES_MAX: usize = 64 << 10;
 /// Fields of an answer as `h2` counts them, with 32 bytes for each: more than `head` lets through, so that it is `head` that refuses.
 const FIELDS_BYTES_MAX: u32 = 128 << 10;
+/// Streams that were given up are remembered, so many and so long; frames that come for others are counted.
+const RESET_STREAMS_MAX: usize = 16 * STREAMS_MAX;
+const RESET_STREAMS_TIME: Duration = Duration::from_secs(10);
+const LATE_FRAMES_MAX: usize = 1 << 20;
+/// What `h2` lets the frames of content weigh that wait to be read, each 256 bytes less what is in it: all windows full of messages of 29
+/// bytes.
+const SMALL_FRAMES_MAX: usize = 128 << 20;
 /// Streams before the backend has said how many it takes: no such number comes from a backend, and none is opened before.
 const UNSAID: usize = usize::MAX - 1;
 
@@ -137,7 +144,12 @@ fn builder() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(FIELDS_BYTES_MAX)
-        .max_send_buffer_size(HELD_BYTES_MAX);
+        .max_send_buffer_size(HELD_BYTES_MAX)
+        // Clients leave, and what their backends had on its way to them is nobody's error: all share this connection.
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .reset_stream_duration(RESET_STREAMS_TIME)
+        .max_local_error_reset_streams(Some(LATE_FRAMES_MAX))
+        .data_frame_budget(SMALL_FRAMES_MAX);
     builder
 }
 

@@ -52,6 +52,11 @@ impl Pulse {
             self.timer.set(SILENCE);
         }
         while self.timer.poll_elapsed(cx).is_ready() {
+            if self.asked && line.wire.is_waiting() {
+                // The question may not have left yet. Who takes nothing has a deadline of the wire's own.
+                self.timer.set(PATIENCE);
+                continue;
+            }
             if self.asked {
                 debug!("a backend does not answer a ping: its connection is closed");
                 return Poll::Ready(());

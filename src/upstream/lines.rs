@@ -66,7 +66,12 @@ impl Lines {
             let waiting = Waiting::for_one(self, &opening);
             let connected = opening.connecting.clone().await;
             drop(waiting);
-            self.know(connected?);
+            let connection = connected?;
+            if came == Came::Opened && !connection.is_open() {
+                // Closed as soon as it was opened: the next one would be, too, and another backend may do better.
+                return Err(Failure::ConnectFailed);
+            }
+            self.know(connection);
         }
     }
 

@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -69,10 +70,10 @@ async fn run(check: &Health, address: Address, tls: Option<&Peer>) -> Option<Fin
             };
         }
     };
-    let Some(peer) = tls else { return Some(question(check, &address, stream).await) };
+    let Some(peer) = tls else { return Some(question(check, &address, Scheme::HTTP, stream).await) };
     match TlsConnector::from(peer.config.clone()).connect(peer.name.clone(), stream).await {
         Ok(stream) if !peer.agrees_on(stream.get_ref().1.alpn_protocol()) => Some(Finding::TlsFailed),
-        Ok(stream) => Some(question(check, &address, stream).await),
+        Ok(stream) => Some(question(check, &address, Scheme::HTTPS, stream).await),
         Err(error) => Some(match judge_handshake(&error) {
             Failure::UpstreamUntrusted => Finding::Untrusted,
             _ => Finding::TlsFailed,
@@ -80,11 +81,11 @@ async fn run(check: &Health, address: Address, tls: Option<&Peer>) -> Option<Fin
     }
 }
 
-async fn question(check: &Health, address: &Address, stream: impl AsyncRead + AsyncWrite + Unpin) -> Finding {
+async fn question(check: &Health, address: &Address, scheme: Scheme, stream: impl AsyncRead + AsyncWrite + Unpin) -> Finding {
     let asked = match (&check.probe, check.protocol) {
         (Probe::Tcp, _) => Ok(Finding::Passed),
         (probe, Protocol::Http1) => ask(probe, address, stream).await,
-        (probe, Protocol::Http2) => http2::ask(probe, request(probe, address), stream).await,
+        (probe, Protocol::Http2) => http2::ask(probe, request(probe, address), scheme, stream).await,
     };
     asked.unwrap_or_else(|failed| failed)
 }

@@ -13,10 +13,15 @@ use crate::backend::Finding;
 use crate::config::model::Probe;
 
 /// Asks, and judges the answer; either way a finding. `request`: as it would go out over HTTP/1.1.
-pub(super) async fn ask<T>(check: &Probe, request: Request<T>, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Finding, Finding> {
+pub(super) async fn ask<T>(
+    check: &Probe,
+    request: Request<T>,
+    scheme: Scheme,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) -> Result<Finding, Finding> {
     let (mut sender, connection) = Builder::new().enable_push(false).handshake::<_, Bytes>(stream).await.map_err(|error| broken(&error))?;
     let asked = async {
-        let mut request = translated(request);
+        let mut request = translated(request, scheme);
         let question = match check {
             Probe::Grpc { service, .. } => {
                 request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -38,13 +43,13 @@ pub(super) async fn ask<T>(check: &Probe, request: Request<T>, stream: impl Asyn
 }
 
 /// Host becomes `:authority`, and there is no connection to speak of.
-fn translated<T>(request: Request<T>) -> Request<()> {
+fn translated<T>(request: Request<T>, scheme: Scheme) -> Request<()> {
     let (mut parts, _) = request.into_parts();
     let host: Option<HeaderValue> = parts.headers.remove(HOST);
     parts.headers.remove(CONNECTION);
     let mut uri = Parts::from(std::mem::take(&mut parts.uri));
     if let Some(authority) = host.and_then(|host| Authority::try_from(host.as_bytes()).ok()) {
-        uri.scheme = Some(Scheme::HTTP);
+        uri.scheme = Some(scheme);
         uri.authority = Some(authority);
     }
     parts.uri = Uri::from_parts(uri).unwrap_or_default();
