@@ -77,8 +77,9 @@ fn unique_urls(urls: u64, memory_mib: u64) {
 fn caching() {
     let seconds = std::env::var("TIDEGATE_SOAK_SECONDS").map_or(20, |seconds| seconds.parse().expect("a number of seconds"));
     let origin = Origin::start();
+    let ground = site(&origin, MEMORY_MIB);
     let sites = ["ttl_jitter = \"10%\"", "refresh_ahead = true", "stale_while_revalidate = \"1s\", lock_age = \"1s\""].map(|keys| {
-        site(&origin, MEMORY_MIB).with(&format!(
+        ground.clone().with(&format!(
             "[[route]]\npath = \"/popular/*\"\npool = \"app\"\ncache = {{ use = \"main\", purge_from = [\"127.0.0.1\"], {keys} }}"
         ))
     });
