@@ -71,7 +71,9 @@ fn requests(workload: Workload, count: usize) -> Vec<usize> {
             continue;
         }
         since += 1;
-        let rank = shares.partition_point(|share| *share < random.f64() * sum).min(KEYS - 1);
+        // Drawn once, not for each comparison of the search.
+        let drawn = random.f64() * sum;
+        let rank = shares.partition_point(|share| *share < drawn).min(KEYS - 1);
         asked.push((rank + asked.len() / workload.drift * 7919) % KEYS);
     }
     asked.truncate(count);
