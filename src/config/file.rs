@@ -542,11 +542,8 @@ impl<'a> Section<'a> {
 
 /// What to say of a text that is none of the words of its key.
 fn no_word(name: &str, kind: &Kind, text: &str) -> Mistake {
-    let Kind::Word { words, later } = kind else { panic!("`{name}` is not a word") };
+    let Kind::Word(words) = kind else { panic!("`{name}` is not a word") };
     let there_are = suggest::there_are(&quoted(words));
-    if later.contains(&text) {
-        return Mistake::new(format!("`{text}` is not supported yet")).help(there_are);
-    }
     let mistake = Mistake::new(format!("`{}` is not one of the words for `{name}`", text.escape_debug()));
     match suggest::closest(text, words.iter().copied()) {
         Some(word) => mistake.help(format!("did you mean \"{word}\"? {there_are}")),
@@ -582,7 +579,7 @@ fn unknown_key(written: &Spanned<std::borrow::Cow<'_, str>>, keys: &'static [Key
 pub(super) fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Text => "a string".to_owned(),
-        Kind::Word { words, .. } => match words {
+        Kind::Word(words) => match words {
             [only] => format!("\"{only}\""),
             words => format!("one of {}", quoted(words).join(", ")),
         },

@@ -1,8 +1,5 @@
 //! Every key there is: name, kind, default, meaning, example. The one table that the reader, the suggestions, the JSON Schema and
 //! the reference share, so that none of them can know a key that the others do not.
-//!
-//! A word that is promised but not built yet stands here too, as one for `later`: it is refused by name. Accepting and ignoring it
-//! would tell somebody that a health check runs which does not.
 
 use super::model::{AccessFormat, Algorithm, Level, ProbeKind, Protocol, ProxyVersion, Reason, Start, StatusField, WhenAllDown};
 
@@ -24,10 +21,7 @@ pub struct Key {
 pub enum Kind {
     Text,
     /// One of a closed set.
-    Word {
-        words: &'static [&'static str],
-        later: &'static [&'static str],
-    },
+    Word(&'static [&'static str]),
     Duration {
         zero: bool,
         none: bool,
@@ -195,7 +189,7 @@ const LISTEN_TLS: &[Key] = &[
          watched as certificates are.",
         "\"clients.pem\"",
     ),
-    key("min_version", Kind::Word { words: &["1.2", "1.3"], later: &[] }, "The oldest version of TLS that is spoken.", "\"1.3\"").or("1.2"),
+    key("min_version", Kind::Word(&["1.2", "1.3"]), "The oldest version of TLS that is spoken.", "\"1.3\"").or("1.2"),
     key(
         "hsts",
         TIME,
@@ -273,10 +267,7 @@ const LISTEN_LIMITS: &[Key] = &[
 const POOL: &[Key] = &[
     key(
         "algorithm",
-        Kind::Word {
-            words: Algorithm::WORDS,
-            later: &[],
-        },
+        Kind::Word(Algorithm::WORDS),
         "How a backend is picked. `round_robin`: equal turns, weights ignored. `weighted_round_robin`: turns by weight, smoothly. `random`: a \
          draw by weight. `p2c`: of two drawn at random, the one with fewer requests in flight for its weight. `least_connections`: of all, the \
          one with the fewest. `least_time`: of all, the one that would answer soonest by its average time to the first byte and its queue. \
@@ -308,7 +299,7 @@ const POOL: &[Key] = &[
     .or("none"),
     key(
         "protocol",
-        Kind::Word { words: Protocol::WORDS, later: &[] },
+        Kind::Word(Protocol::WORDS),
         "What is spoken with the backends. `http2`: over TLS by ALPN, which has to agree on it; over plain sockets with prior knowledge. Many \
          requests at once share a connection; another one is opened where a backend takes no more on those that there are.",
         "\"http2\"",
@@ -345,7 +336,7 @@ const POOL: &[Key] = &[
     ),
     key(
         "when_all_down",
-        Kind::Word { words: WhenAllDown::WORDS, later: &[] },
+        Kind::Word(WhenAllDown::WORDS),
         "When every backend is down or ejected. `fail_open`: pick among them as if they were up, for the checks may be wrong. `fail`: answer \
          503. Either is logged once when it begins and once when it ends.",
         "\"fail\"",
@@ -353,7 +344,7 @@ const POOL: &[Key] = &[
     .or("fail_open"),
     key(
         "send_proxy_protocol",
-        Kind::Word { words: ProxyVersion::WORDS, later: &[] },
+        Kind::Word(ProxyVersion::WORDS),
         "Each connection to a backend begins with a PROXY header of this version, which says whose it is: so it carries the requests of one \
          client connection only. Probes say that they are our own. Left out: no header.",
         "\"v2\"",
@@ -464,7 +455,7 @@ const RETRY: &[Key] = &[
     .or("2"),
     key(
         "on",
-        Kind::Many(&Kind::Word { words: Reason::WORDS, later: &[] }),
+        Kind::Many(&Kind::Word(Reason::WORDS)),
         "What makes another try: `connect` (no connection in time), `reset` (the connection ended before a byte of the answer), `timeout` \
          (`first_byte`, `try_timeout`, or `stall` while the request was sent), or an answer of that status. Left out: `connect`, `reset`, \
          `timeout`.",
@@ -519,7 +510,7 @@ const HEALTH: &[Key] = &[
     key("path", Kind::Text, "The path, with a query if there is to be one, that is asked for.", "\"/healthz\"").or("/"),
     key(
         "kind",
-        Kind::Word { words: ProbeKind::WORDS, later: &[] },
+        Kind::Word(ProbeKind::WORDS),
         "`http`: a request is answered as expected. `tcp`: a connection is made; keys about requests are then errors. `grpc`: the service of \
          `grpc.health.v1` says that it serves; needs `protocol = \"http2\"`.",
         "\"tcp\"",
@@ -550,7 +541,7 @@ const HEALTH: &[Key] = &[
     key("headers", Kind::Pairs, "More header fields of the request.", "{ x-probe = \"1\" }"),
     key(
         "start",
-        Kind::Word { words: Start::WORDS, later: &[] },
+        Kind::Word(Start::WORDS),
         "A backend that has never been probed. `wait`: takes no requests until its first probe has ended, and what that one found is the verdict; \
          if it ran out of time it found nothing, and the backend counts as up for now. A request that finds the whole pool so waits as \
          long. `up`: takes requests at once. `down`: takes none until `rise` probes in a row have passed.",
@@ -718,7 +709,7 @@ const ROUTE_CACHE: &[Key] = &[
     key("ttl_jitter", Kind::Share, "Each answer is fresh for less time, by up to this share, so that they do not become stale together.", "\"10%\""),
     key(
         "set_cookie",
-        Kind::Word { words: &["refuse", "strip"], later: &[] },
+        Kind::Word(&["refuse", "strip"]),
         "Answers that set cookies. `refuse`: they are not kept. `strip`: they are kept, and sent, without the cookies.",
         "\"strip\"",
     )
@@ -753,7 +744,7 @@ const ROUTE_CACHE: &[Key] = &[
     ),
     key(
         "status_header",
-        Kind::Word { words: StatusField::WORDS, later: &[] },
+        Kind::Word(StatusField::WORDS),
         "`Cache-Status` (RFC 9211) on answers: what the cache had, and why not. `key`: with the URL that they are kept under.",
         "\"off\"",
     )
@@ -823,15 +814,14 @@ const ADMIN: &[Key] = &[
 ];
 
 const LOG: &[Key] = &[
-    key("access", Kind::Word { words: AccessFormat::WORDS, later: &[] }, "The format of the access log.", "\"combined\"").or("json"),
+    key("access", Kind::Word(AccessFormat::WORDS), "The format of the access log.", "\"combined\"").or("json"),
     key(
         "access_file",
         Kind::Text,
         "The file of the access log, reopened on SIGUSR1. Left out: standard output.",
         "\"/var/log/tidegate/access.log\"",
     ),
-    key("level", Kind::Word { words: Level::WORDS, later: &[] }, "How much the proxy says of itself, on standard error.", "\"debug\"")
-        .or("info"),
+    key("level", Kind::Word(Level::WORDS), "How much the proxy says of itself, on standard error.", "\"debug\"").or("info"),
 ];
 
 /// Calls `visit` for every key below `keys`, parents first; `place` is the dotted path of the table that holds it, such as `pool.NAME.timeout`.

@@ -26,7 +26,6 @@ pub fn reference() -> String {
         write!(page, "\n## {}\n\n{}\n", keys::header(&place), key.doc).expect("a string takes all");
         table(&mut page, key);
     }
-    later(&mut page);
     page
 }
 
@@ -44,21 +43,6 @@ fn table(page: &mut String, top: &'static Key) {
         };
         let value = cell(&expected(&key.kind));
         writeln!(page, "| `{name}` | {value} | {default} | {} | `{}` |", cell(key.doc), cell(key.example)).expect("a string takes all");
-    });
-}
-
-fn later(page: &mut String) {
-    page.push_str(
-        "\n## Not supported yet\n\nThese are known, and refused so that nobody relies on them.\n\n| key | meaning |\n|---|---|\n",
-    );
-    keys::walk(FILE, "", &mut |place, key| {
-        let key_place = if place.is_empty() { format!("`{}`", key.name) } else { format!("`{}` of {}", key.name, keys::header(place)) };
-        if let Kind::Word { later, .. } = key.kind
-            && !later.is_empty()
-        {
-            let words: Vec<String> = later.iter().map(|word| format!("`{word}`")).collect();
-            writeln!(page, "| {key_place} | The words {}. |", words.join(", ")).expect("a string takes all");
-        }
     });
 }
 

@@ -19,7 +19,6 @@ pub fn schema() -> String {
     format!("{:#}\n", Value::Object(schema))
 }
 
-/// Keys that are not supported yet are left out, so that an editor marks them as `check` would.
 fn table(keys: &[Key]) -> Map<String, Value> {
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), Value::Object(property(key)))).collect();
     object(json!({ "type": "object", "additionalProperties": false, "properties": properties }))
@@ -48,7 +47,7 @@ const VARIABLE: &str = r"\$\{";
 fn kind(kind: &Kind) -> Map<String, Value> {
     object(match kind {
         Kind::Text | Kind::Address | Kind::Network => json!({ "type": "string" }),
-        Kind::Word { words, .. } => json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }] }),
+        Kind::Word(words) => json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }] }),
         // A number alone is refused: it would leave open of what.
         Kind::Duration { .. } | Kind::Size { .. } => json!({ "type": "string", "pattern": "[^0-9]" }),
         Kind::Share => json!({ "type": "string", "pattern": format!("%$|{VARIABLE}") }),
