@@ -327,7 +327,7 @@ pub struct BackendSpec {
 /// When a request is tried once more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// Attempts in all, 1 to `keys::TRIES_MAX`.
+    /// Attempts in all, 1 to 10.
     pub tries: usize,
     /// What makes another one; each reason once.
     pub on: Vec<Reason>,
