@@ -7,9 +7,12 @@ A peer is a program, what it can do, and a function that writes its files and re
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
+
+from lab import Trouble, free_port, get
 
 
 @dataclass
@@ -307,6 +310,29 @@ def trafficserver(s):
     }
     s.write("records.config", "".join(f"CONFIG proxy.config.{name} {value}\n" for name, value in settings.items()))
     return [f"--run-root={s.dir}/runroot.yaml"]
+
+
+def start(lab, peer, scenario):
+    """The peer, once it answers as it should."""
+    place = lab.scratch / f"{peer.name}-{time.monotonic_ns()}"
+    place.mkdir()
+    place.chmod(0o777)
+    setup = Setup(place, free_port(), free_port(), free_port(), lab.backends.addresses[:scenario.backends],
+                  lab.certificate, lab.key, lab.both, workers=scenario.workers, **scenario.setup)
+    env = {name: value.format(workers=setup.workers, dir=place) for name, value in peer.env.items()}
+    command = [peer.path(), *peer.arrange(setup)]
+    process = lab.start(command, cpu=lab.proxy_cpu if lab.pinned else None, log=place / "said", env=env, cwd=place)
+    deadline, seen = time.monotonic() + 20, None
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            seen = get(setup.port, scenario.path)
+            if seen == (200, scenario.content):
+                return process, setup
+        except OSError as error:
+            seen = error
+        time.sleep(0.1)
+    lab.end(process)
+    raise Trouble(f"does not come up ({seen}): {(place / 'said').read_text(errors='replace')[-600:].strip()}")
 
 
 def peers(tidegate_program):
