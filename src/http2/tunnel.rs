@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 
 use super::allowance::Allowance;
+use super::inflow::Inflow;
 use super::relay::poll_room;
 use crate::failure::Failure;
 use crate::io::both_ways::{self, Broken, Direction, Reader, Stream, Writer};
@@ -17,8 +18,7 @@ use crate::message::Tunnel;
 
 /// What the client says.
 struct Said<'a> {
-    stream: RecvStream,
-    data: Bytes,
+    inflow: Inflow,
     allowance: &'a Allowance,
 }
 
@@ -38,7 +38,7 @@ struct Told<'a> {
 /// not its client who broke off.
 pub async fn run(from: RecvStream, to: &mut SendStream<Bytes>, tunnel: Box<Tunnel>, allowance: &Allowance) -> Result<(), Reason> {
     let Tunnel { io: upstream, early, idle_timeout, mut ending, guard } = *tunnel;
-    let mut up = Direction::new(Said { stream: from, data: Bytes::new(), allowance }, &upstream);
+    let mut up = Direction::new(Said { inflow: Inflow::new(from, None), allowance }, &upstream);
     let answered = Answered { early, rest: Stream::new(&upstream, Buffer::new()) };
     let mut down = Direction::new(answered, Told { stream: to, allowance });
     let timer = Timer::new();
@@ -59,26 +59,17 @@ pub async fn run(from: RecvStream, to: &mut SendStream<Bytes>, tunnel: Box<Tunne
 
 impl Reader for Said<'_> {
     fn held(&self) -> &[u8] {
-        &self.data
+        self.inflow.data()
     }
 
-    /// The client may send as many more.
     fn done(&mut self, n: usize) {
-        self.data.advance(n);
-        // Fails only where the stream has no window any more.
-        let _ = self.stream.flow_control().release_capacity(n);
+        self.inflow.consume(n);
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
-        Poll::Ready(match ready!(self.stream.poll_data(cx)) {
-            Some(Ok(data)) => {
-                self.allowance.useful(data.len());
-                self.data = data;
-                Ok(true)
-            }
-            Some(Err(_)) => Err(Broken),
-            None => Ok(false),
-        })
+        let came = ready!(self.inflow.poll(cx)).map_err(|_| Broken)?;
+        self.allowance.useful(came);
+        Poll::Ready(Ok(came > 0))
     }
 }
 
