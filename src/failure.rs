@@ -179,8 +179,8 @@ failures! {
     /// No byte in either direction for `timeout.tunnel`.
     TunnelIdle = "tunnel_idle", 504, Proxy, "The tunnel was idle.";
     TooManyInterims = "too_many_interims", 502, Upstream, "The backend sends interim answers without end.";
-    /// 101 without an upgrade asked for, or to another protocol.
     NotModifiedUnasked = "not_modified_unasked", 502, Upstream, "The backend says that something has not changed, and was not asked.";
+    /// 101 without an upgrade asked for, or to another protocol.
     UpgradeUnexpected = "upgrade_unexpected", 502, Upstream, "The backend switched protocols unasked.";
     /// A success, but no 101, to a request that had to be an upgrade: the client wants a tunnel (RFC 8441) and would take it for one.
     UpgradeIgnored = "upgrade_ignored", 502, Upstream, "The backend did not switch protocols.";

@@ -13,7 +13,7 @@ use super::framing::{Decoder, Step};
 use super::head::{self, Framing, Limits, Resume};
 use super::relay::{Gathered, Shape, To, gather};
 use super::writer;
-use crate::failure::Failure;
+use crate::failure::{Failure, Lost};
 use crate::io::{Buffer, Io, Scratch, Timer};
 use crate::message::{Body, Fields, Head, Length, Method, Name, Pump, Source, Stop, Witness};
 
@@ -50,22 +50,6 @@ impl Content {
     }
 }
 
-/// A request that did not get through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsent {
-    pub failure: Failure,
-    /// The backend can have seen nothing of it.
-    pub untouched: bool,
-}
-
-/// An answer that did not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unanswered {
-    pub failure: Failure,
-    /// Not a byte of an answer had come.
-    pub silent: bool,
-}
-
 impl Connection {
     /// On the heap: it is handed around for as long as it lives.
     pub fn new(io: Io) -> Box<Connection> {
@@ -80,7 +64,7 @@ impl Connection {
 
     /// Sends the head and what is there of the body; a body that goes on is left to a pump.
     /// `body` is taken only when some of it may have been used up. `stall`: without progress, of the answer's content too.
-    pub async fn send(&mut self, head: &Head, body: &mut Option<Body>, stall: Duration) -> Result<(), Unsent> {
+    pub async fn send(&mut self, head: &Head, body: &mut Option<Body>, stall: Duration) -> Result<(), Lost> {
         self.stall = stall;
         let mut out = Scratch::take();
         let to = To { io: &self.io, timer: &self.timer, timeout: stall };
@@ -89,7 +73,7 @@ impl Connection {
             writer::request_head(head, framing, writer::Connection::Persistent, &mut out);
             let whole = out.len();
             let sent = to.flush(&mut out, None).await;
-            return sent.map_err(|stop| Unsent { failure: sending(stop), untouched: out.len() == whole });
+            return sent.map_err(|stop| Lost { untouched: out.len() == whole, ..Lost::sent(sending(stop)) });
         };
         let framing = match body.length() {
             Length::Exact(length) => Framing::Length(length),
@@ -98,12 +82,12 @@ impl Connection {
         let shape = Shape { chunked: framing == Framing::Chunked, trailers: true };
         writer::request_head(head, framing, writer::Connection::Persistent, &mut out);
         let gathered = poll_fn(|cx| Poll::Ready(gather(&mut body, shape, cx, &mut out))).await;
-        let gathered = gathered.map_err(|failure| Unsent { failure, untouched: true })?;
+        let gathered = gathered.map_err(Lost::unsent)?;
         let flushed = match gathered {
             Gathered::Large(n) => to.flush_with(&mut out, &mut body, n, shape).await,
             Gathered::Ended | Gathered::Waiting => to.flush(&mut out, None).await,
         };
-        flushed.map_err(|stop| Unsent { failure: sending(stop), untouched: false })?;
+        flushed.map_err(|stop| Lost::sent(sending(stop)))?;
         if !matches!(gathered, Gathered::Ended) {
             let io = self.io.clone();
             self.pump = Some(Pump::start(async move {
@@ -118,7 +102,7 @@ impl Connection {
 
     /// Reads one head of an answer: an interim one (1xx) or the final one. `wait`: to its first byte, counted from when the request
     /// was sent whole, and between its parts.
-    pub async fn read_head(&mut self, method: Method, wait: Duration) -> Result<Head, Unanswered> {
+    pub async fn read_head(&mut self, method: Method, wait: Duration) -> Result<Head, Lost> {
         let mut resume = Resume::default();
         let mut waiting = false;
         loop {
@@ -130,12 +114,12 @@ impl Connection {
                         return Ok(response.head);
                     }
                     Ok(None) => {}
-                    Err(failure) => return Err(Unanswered { failure, silent: false }),
+                    Err(failure) => return Err(Lost::begun(failure)),
                 }
             }
             // Looked at or not: a full buffer has no room to read into, and that must not be taken for an end.
             if self.buffer.is_full() && !self.buffer.grow(LIMITS.bytes) {
-                return Err(Unanswered { failure: Failure::ResponseHeadTooLarge, silent: false });
+                return Err(Lost::begun(Failure::ResponseHeadTooLarge));
             }
             let read = poll_fn(|cx| {
                 if let Some(failure) = self.pump.as_ref().and_then(Pump::failure) {
@@ -157,11 +141,15 @@ impl Connection {
                 }
                 self.timer.poll_elapsed(cx).map(|_| Err(Failure::FirstByteTimeout))
             });
-            match read.await {
-                Ok(Ok(1..)) => waiting = false,
-                Ok(Ok(0)) | Ok(Err(_)) => return Err(Unanswered { failure: Failure::UpstreamReset, silent: self.buffer.is_empty() }),
-                Err(failure) => return Err(Unanswered { failure, silent: self.buffer.is_empty() }),
-            }
+            let failure = match read.await {
+                Ok(Ok(1..)) => {
+                    waiting = false;
+                    continue;
+                }
+                Ok(Ok(0)) | Ok(Err(_)) => Failure::UpstreamReset,
+                Err(failure) => failure,
+            };
+            return Err(Lost { begun: !self.buffer.is_empty(), ..Lost::sent(failure) });
         }
     }
 

@@ -19,6 +19,7 @@ use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
 use crate::io::timer::{self, Elapsed};
 use crate::io::{Buffer, Io, Scratch, Timer, clock, linger};
+use crate::message::forwarding::asks_for_trailers;
 use crate::message::path::TARGET_BYTES_MAX;
 use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length, Method, Name, Source, Stop, Terms, Tunnel, Version};
 
@@ -172,7 +173,7 @@ impl<H: Handler> Line<H> {
                 keep_alive: request.keep_alive,
                 takes_trailers: request.head.version >= Version::Http11
                     && request.head.fields.contains(Name::Te)
-                    && request.head.fields.members(Name::Te).any(|member| member.eq_ignore_ascii_case(b"trailers")),
+                    && asks_for_trailers(&request.head.fields),
             };
 
             if !request.upgrade {
@@ -324,7 +325,7 @@ impl<H: Handler> Line<H> {
     async fn reply(&self, asked: &Asked, mut head: Head, mut body: Body, unread: bool) -> Result<After, Failure> {
         let terms = self.handler.terms(&self.conn);
         // RFC 9110 6.4.1 and 8.6.
-        let bodiless = asked.method == Method::Head || matches!(head.status(), 204 | 304);
+        let bodiless = head.is_bodiless(asked.method);
         let framing = match body.length() {
             Length::Exact(length) if asked.method == Method::Head && length > 0 => {
                 head.fields.set(Name::ContentLength.as_str(), length.to_string().as_bytes());

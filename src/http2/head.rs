@@ -17,6 +17,7 @@ use crate::failure::{Failure, Malformed};
 use crate::io::clock;
 use crate::message::body::content_length;
 use crate::message::fields::{Names, digits};
+use crate::message::forwarding::asks_for_trailers;
 use crate::message::path::TARGET_BYTES_MAX;
 use crate::message::trailers::may_trail;
 use crate::message::websocket;
@@ -172,7 +173,7 @@ pub fn request_out(head: &Head, secure: bool, length: Option<Length>) -> Result<
     if let Some(length) = exact {
         fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    if head.fields.members(Name::Te).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+    if asks_for_trailers(&head.fields) {
         fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
     }
     let mut request = Request::new(());

@@ -313,7 +313,7 @@ impl<H: Handler> Line<H> {
     /// Sends an answer to its last byte.
     async fn reply(&self, method: Method, head: Head, mut body: Body, mut respond: SendResponse<Bytes>, terms: &Terms) {
         // RFC 9110 6.4.1: whatever the body says, none follows. An answer to HEAD may know the length of what it leaves out.
-        let bodiless = method == Method::Head || matches!(head.status(), 204 | 304);
+        let bodiless = head.is_bodiless(method);
         let length = match body.length() {
             Length::Exact(0) | Length::Unknown if bodiless => None,
             length => Some(length).filter(|_| method == Method::Head || !bodiless),

@@ -253,7 +253,8 @@ fn remove_spelled_with_underscores(fields: &mut Fields) {
     }
 }
 
-fn asks_for_trailers(fields: &Fields) -> bool {
+/// Whether who sent this takes trailers.
+pub fn asks_for_trailers(fields: &Fields) -> bool {
     fields.members(Name::Te).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 

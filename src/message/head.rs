@@ -270,6 +270,11 @@ impl Head {
         }
     }
 
+    /// Of an answer to such a request: whatever is said of its content, none follows (RFC 9110 6.4.1).
+    pub fn is_bodiless(&self, asked: Method) -> bool {
+        asked == Method::Head || matches!(self.status(), 204 | 304)
+    }
+
     pub fn reason(&self) -> &[u8] {
         match self.start {
             Start::Response { reason, .. } => self.fields.bytes(reason),

@@ -343,10 +343,7 @@ impl Forward<'_> {
             };
             match self.exchange_on(connection).await {
                 Err(lost) if is_kept && lost.is_stale() && self.may_go_again(lost) => {
-                    self.seen.stale = true;
-                    self.story.retries_free();
-                    self.pool.tally.local.free_retry();
-                    self.pool.tally.local.attempt(lost.failure.into());
+                    self.goes_again(lost);
                 }
                 ended => return ended,
             }
@@ -378,10 +375,7 @@ impl Forward<'_> {
             let place = self.place(lease).await?;
             match self.exchange_on_stream(place).await {
                 Err(lost) if lost.is_stale() && (self.seen.kept || lost.untouched) && !self.seen.stale && self.may_go_again(lost) => {
-                    self.seen.stale = true;
-                    self.story.retries_free();
-                    self.pool.tally.local.free_retry();
-                    self.pool.tally.local.attempt(lost.failure.into());
+                    self.goes_again(lost);
                 }
                 ended => return ended,
             }
@@ -453,31 +447,32 @@ impl Forward<'_> {
         self.content.is_whole() && !self.seen.ahead && (lost.untouched || self.head.method().is_idempotent())
     }
 
+    /// Once more to the same backend, free of budget.
+    fn goes_again(&mut self, lost: Lost) {
+        self.seen.stale = true;
+        self.story.retries_free();
+        self.pool.tally.local.free_retry();
+        self.pool.tally.local.attempt(lost.failure.into());
+    }
+
     /// One request and its answer's head on one connection.
     async fn exchange_on(&mut self, mut connection: Box<Connection>) -> Result<Answered, Lost> {
         let began = Instant::now();
         let mut body = self.content.lend();
         let sent = connection.send(self.head, &mut body, self.timeouts.stall).await;
         self.content.put_back(body);
-        sent.map_err(|unsent| Lost { failure: unsent.failure, untouched: unsent.untouched, begun: false })?;
+        sent?;
         let mut interims = 0;
         loop {
-            match connection.read_head(self.head.method(), self.timeouts.first_byte).await {
-                Ok(mut head) if (100..200).contains(&head.status()) && head.status() != 101 => {
-                    Box::pin(self.interim(&mut head, &mut interims)).await?;
-                }
-                Ok(head) if head.status() == 101 && !self.may_switch(&head) => {
-                    return Err(Lost::begun(Failure::UpgradeUnexpected));
-                }
-                Ok(head) if matches!(head.status(), 200..300) && self.must_switch() => {
-                    return Err(Lost::begun(Failure::UpgradeIgnored));
-                }
-                Ok(head) => {
+            let mut head = connection.read_head(self.head.method(), self.timeouts.first_byte).await?;
+            match head.status() {
+                101 if !self.may_switch(&head) => return Err(Lost::begun(Failure::UpgradeUnexpected)),
+                200..300 if self.must_switch() => return Err(Lost::begun(Failure::UpgradeIgnored)),
+                100 | 102..200 => Box::pin(self.interim(&mut head, &mut interims)).await?,
+                _ => {
                     self.first_byte(began.elapsed());
                     return Ok(Answered { rest: Rest::Http1(connection), head });
                 }
-                Err(unanswered) if unanswered.silent => return Err(Lost::sent(unanswered.failure)),
-                Err(unanswered) => return Err(Lost::begun(unanswered.failure)),
             }
         }
     }
@@ -520,7 +515,7 @@ impl Reached {
                 client::body(connection, lease, total)
             }
             Rest::Http2(exchange) => {
-                let bodiless = method == Method::Head || matches!(head.status(), 204 | 304);
+                let bodiless = head.is_bodiless(method);
                 http2::client::body(*exchange, bodiless, lease, total)
             }
         };
