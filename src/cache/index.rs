@@ -160,11 +160,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cache::key::of_url;
+    use crate::cache::key::{Spelling, Url};
+
+    fn spelled(authority: &str, target: &str) -> Vec<u8> {
+        Spelling::default().spell(&Url { secure: false, authority: authority.as_bytes(), target: target.as_bytes() })
+    }
 
     fn key(pool: &str, authority: &str, target: &str) -> Key {
-        let url = of_url(false, authority.as_bytes(), target.as_bytes());
-        Key::found_by(&[url.bytes(), pool.as_bytes()].concat(), url.bytes().len())
+        let url = spelled(authority, target);
+        Key::found_by(&[&url[..], pool.as_bytes()].concat(), url.len())
     }
 
     fn tags(tags: &[&str]) -> Box<[Box<[u8]>]> {
@@ -184,7 +188,7 @@ mod tests {
             seen.authority == authority.as_bytes() && seen.whole().take(prefix.len()).eq(prefix.bytes())
         };
         let mut found = Vec::new();
-        index.from(of_url(false, authority.as_bytes(), prefix.as_bytes()), is_meant, |_, number| found.push(number));
+        index.from(Key::of(&spelled(authority, prefix)), is_meant, |_, number| found.push(number));
         found.sort();
         found
     }

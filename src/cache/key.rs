@@ -154,6 +154,13 @@ impl Recipe {
 }
 
 impl Spelling {
+    /// What a URL is looked up by.
+    pub fn spell(&self, url: &Url<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(url, &mut out);
+        out
+    }
+
     /// Appends a URL.
     pub fn write(&self, url: &Url<'_>, out: &mut Vec<u8>) {
         out.push(u8::from(url.secure));
@@ -291,19 +298,6 @@ impl<'a> Seen<'a> {
     pub fn cmp_url(&self, other: &Seen<'_>) -> Ordering {
         (self.secure, self.authority).cmp(&(other.secure, other.authority)).then_with(|| self.whole().cmp(other.whole()))
     }
-}
-
-/// The key of a URL alone, whose parts are as keys have them.
-pub(super) fn of_url(secure: bool, authority: &[u8], target: &[u8]) -> Key {
-    let mut out = vec![u8::from(secure)];
-    let (path, query) = split_once(target, b'?');
-    piece(&mut out, |out| out.extend_from_slice(authority));
-    piece(&mut out, |out| out.extend_from_slice(path));
-    match query {
-        Some(query) => piece(&mut out, |out| out.extend_from_slice(query)),
-        None => absent(&mut out),
-    }
-    Key::of(&out)
 }
 
 /// Appends the URL of a key, as text that fits between quotes.

@@ -174,12 +174,7 @@ impl Cache {
     /// What is kept under this URL lies under one of these.
     pub fn spelled(&self, url: &Url<'_>) -> Vec<Vec<u8>> {
         let spellings = lock(&self.spellings).clone();
-        let spell = |spelling: &Spelling| {
-            let mut key = Vec::new();
-            spelling.write(url, &mut key);
-            key
-        };
-        let mut urls: Vec<_> = spellings.iter().map(spell).collect();
+        let mut urls: Vec<_> = spellings.iter().map(|spelling| spelling.spell(url)).collect();
         urls.sort();
         urls.dedup();
         urls
@@ -321,7 +316,7 @@ impl Cache {
     fn keep_newer(&self, there: Option<Arc<Object>>, asked: Instant, make: impl FnOnce() -> Object) {
         if there.is_none_or(|there| there.asked <= asked) {
             let mut object = make();
-            object.list(&self.index);
+            object.keep(&self.index, &self.kept);
             self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
         }
     }
@@ -385,7 +380,7 @@ impl Lead {
             let cost = self.fill.began.elapsed();
             let content = Content::of(self.fill.pieces(), &self.cache.content);
             let asked = self.fill.began;
-            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, asked, cost).counted(&self.cache.kept);
+            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, asked, cost);
             let mut fills = self.cache.fills(self.url());
             if !self.fill.is_tainted() {
                 let key = &self.key.bytes()[..self.ends.situation];
@@ -414,9 +409,8 @@ impl Lead {
     /// The origin says that what is kept still holds, with this head and under these terms from now on.
     pub fn confirm(mut self, known: &Arc<Object>, head: Head, terms: Terms) -> Arc<Object> {
         self.over = true;
-        let object = Object::new(known.key.clone(), head, terms, known.content.clone(), self.fill.began, known.cost);
-        let mut object = object.counted(&self.cache.kept);
-        object.list(&self.cache.index);
+        let mut object = Object::new(known.key.clone(), head, terms, known.content.clone(), self.fill.began, known.cost);
+        object.keep(&self.cache.index, &self.cache.kept);
         let object = Arc::new(object);
         let mut fills = self.cache.fills(self.url());
         // What has come meanwhile is newer than what was confirmed.

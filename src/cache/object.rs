@@ -55,15 +55,10 @@ impl Object {
         Object { key, head, terms, content, tags, asked, cost, weight, listed: None, expired, refreshing, kept: None }
     }
 
-    /// Its content counts as kept for as long as there is this object.
-    pub fn counted(mut self, kept: &Gauge) -> Object {
-        self.kept = Some(kept.hold(self.content.len()));
-        self
-    }
-
-    /// It is about to be kept: from now on, and for as long as it is there, it is found by URL and tags.
-    pub fn list(&mut self, index: &Arc<Index>) {
+    /// It is about to be kept: from now on, and for as long as it is there, it is found by URL and tags, and its content counts as kept.
+    pub fn keep(&mut self, index: &Arc<Index>, kept: &Gauge) {
         self.listed = Some(index.list(&self.key, &self.tags));
+        self.kept = Some(kept.hold(self.content.len()));
     }
 
     /// Its own on the list.
@@ -89,9 +84,14 @@ impl Object {
         self.expired.store(true, Ordering::Relaxed);
     }
 
+    /// Somebody is asking the origin about it.
+    pub fn is_refreshing(&self) -> bool {
+        self.refreshing.load(Ordering::Relaxed)
+    }
+
     /// `true`: nobody else is asking the origin about it, and the caller does from now on.
     pub fn ask(&self) -> bool {
-        !self.refreshing.load(Ordering::Relaxed) && !self.refreshing.swap(true, Ordering::Relaxed)
+        !self.refreshing.swap(true, Ordering::Relaxed)
     }
 
     /// Nobody is asking any more, and nothing has come of it.

@@ -3,7 +3,7 @@
 //! What is meant is found by the `index`, a step at a time, on the thread of whoever asks for it; requests pass between any two steps.
 //! Only everything is found by a walk through the store, in steps as well. What is being fetched and may be meant is not kept.
 
-use super::key::{self, Key, Seen, Url};
+use super::key::{self, Key, Seen, Spelling, Url};
 use super::named::Cache;
 use super::object;
 use super::store::Fate;
@@ -101,9 +101,7 @@ impl Purge {
             What::Everything => cache.purge_all(fate),
             What::Tag(tag) => cache.purge_tagged(tag, fate),
             What::Url(_) => spelled.iter().map(|url| cache.purge_from(Key::of(url), |key| key.starts_with(url), fate)).sum(),
-            What::Prefix(target) => {
-                cache.purge_from(key::of_url(target.secure, &target.authority, &target.target), |key| target.is_before(key), fate)
-            }
+            What::Prefix(target) => cache.purge_from(Key::of(&Spelling::default().spell(&target.url())), |key| target.is_before(key), fate),
         };
         cache.series.purged(met);
         met
@@ -117,7 +115,6 @@ mod tests {
 
     use super::*;
     use crate::cache::fill::Opened;
-    use crate::cache::key::Spelling;
     use crate::cache::object::Object;
     use crate::cache::policy::{Admitted, Terms, Vary};
     use crate::cache::{Found, Join, Sought};

@@ -112,13 +112,13 @@ impl<'a> Place<'a> {
             Found::Object(object) => match object.terms.judge(&demands, object.is_expired(), now) {
                 Use::Fresh => {
                     if self.caching.refresh_ahead && self.is_due(&object, now) {
-                        fetch::refresh(&self, &object, &sought, head, story);
+                        fetch::refresh(&self, &object, &sought, head, &told, demands, story);
                     }
                     self.tell(story, CacheResult::Hit);
                     return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
                 }
                 Use::WhileRevalidated => {
-                    fetch::refresh(&self, &object, &sought, head, story);
+                    fetch::refresh(&self, &object, &sought, head, &told, demands, story);
                     self.tell(story, CacheResult::Stale);
                     return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
                 }
@@ -179,9 +179,7 @@ impl<'a> Place<'a> {
         let mut head = object.head.copy();
         let mut body = None;
         if condition::is_not_modified(&request.fields, &object.head) {
-            restate(&mut head, 304);
-            update::into_not_modified(&mut head);
-            body = Some(Body::empty());
+            body = Some(not_modified(&mut head));
         } else if request.fields.contains(Name::Range) && request.method() == Method::Get && object.head.status() == 200 {
             body = self.part(request, object, &mut head);
         }
@@ -358,8 +356,15 @@ pub fn told<'a>(head: &'a Head, conn: &'a Conn, listener: &Listener) -> Told<'a>
     Told::of(head, conn, || edit::peer(conn.peer.ip(), listener))
 }
 
+/// In place of an answer: the client has it already.
+pub fn not_modified(head: &mut Head) -> Body {
+    restate(head, 304);
+    update::into_not_modified(head);
+    Body::empty()
+}
+
 /// Another status for an answer that is kept.
-pub fn restate(head: &mut Head, status: u16) {
+fn restate(head: &mut Head, status: u16) {
     let reason = head.fields.keep(reply::reason(status).as_bytes());
     head.begin_response(status, reason, Version::Http11);
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cached::{CacheSeat, Place, Say, Want, restate, speaks_for_all, state_range, told, told_of};
+use super::cached::{CacheSeat, Place, Say, Want, not_modified, speaks_for_all, state_range, told_of};
 use super::edit::{self, Asks};
 use super::forward;
 use super::record::{Exchange, Ledger, RouteSeat, Story};
@@ -27,6 +27,7 @@ use crate::cache::{Join, Lead, Sought};
 use crate::failure::Failure;
 use crate::io::{Timer, clock};
 use crate::message::fields::digits;
+use crate::message::forwarding::Told;
 use crate::message::{Answer, Body, Conn, Frame, Head, Interim, Length, Method, Name, Names, forwarding};
 use crate::table::{Caching, Timeouts};
 use crate::telemetry::CacheResult;
@@ -74,12 +75,11 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
     }
 }
 
-/// Fetches an answer anew that goes on being used meanwhile; does nothing where somebody does so already.
-pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &Head, story: &Story) {
+/// Fetches an answer anew that goes on being used meanwhile; does nothing where somebody does so already. `told` and `demands`: of `head`.
+pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &Head, told: &Told<'_>, demands: Demands, story: &Story) {
     // For all, on the word of one: it must not be the word of one who asks for himself.
-    let is_odd = || !speaks_for_all(head, &told(head, &story.conn, place.listener), &place.caching.recipe);
-    let alone = head.fields.contains(Name::Authorization) || Demands::of(&head.fields).no_store || is_odd();
-    if alone || !object.ask() {
+    let is_alone = || head.fields.contains(Name::Authorization) || demands.no_store || !speaks_for_all(head, told, &place.caching.recipe);
+    if object.is_refreshing() || is_alone() || !object.ask() {
         return;
     }
     match place.seat.cache.join(sought, Instant::now()) {
@@ -176,15 +176,12 @@ async fn lead(
             };
             Ok(place.serve(head, &object, Instant::now(), told))
         }
-        News::Passed(mut answer, body, refusal) => {
+        News::Passed(mut answer, mut body, refusal) => {
             place.tell(story, want.why);
             let status = answer.status();
-            let mut body = body;
             // The client's conditions were not passed on, since the answer might have been for all.
             if condition::is_not_modified(&head.fields, &answer) {
-                restate(&mut answer, 304);
-                update::into_not_modified(&mut answer);
-                body = Body::empty();
+                body = not_modified(&mut answer);
             }
             place.sign(&mut answer, told(Some(status), false, Some(refusal.as_str())), None);
             Ok(edit::own(Answer::Reply { head: answer, body }, &place.route.route))
@@ -194,13 +191,10 @@ async fn lead(
 
 impl Place<'_> {
     /// An answer that is on its way into the cache. `own`: its head, where this client is sent another than is kept.
-    fn pass_on(&self, request: &Head, opened: &Opened, own: Option<Head>, body: Body, say: Say) -> Answer {
+    fn pass_on(&self, request: &Head, opened: &Opened, own: Option<Head>, mut body: Body, say: Say) -> Answer {
         let mut head = own.unwrap_or_else(|| opened.head.copy());
-        let mut body = body;
         if condition::is_not_modified(&request.fields, &opened.head) {
-            restate(&mut head, 304);
-            update::into_not_modified(&mut head);
-            body = Body::empty();
+            body = not_modified(&mut head);
         } else if let Length::Exact(length) = body.length()
             && length > 0
             && opened.head.status() == 200

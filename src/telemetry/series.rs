@@ -624,6 +624,13 @@ pub struct WorkerLocal {
 /// Values of the label `protocol`, as ALPN has them.
 const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2"];
 
+/// Counters that begin with what they count.
+fn flush_used<const N: usize>(counts: &[Count; N], words: &[&'static str; N], counter: impl Fn(&'static str) -> Counter) {
+    for (count, word) in counts.iter().zip(words).filter(|(count, _)| count.0.get() > 0) {
+        count.flush(&counter(word));
+    }
+}
+
 impl WorkerLocal {
     pub fn handshake(&self, how: Handshake) {
         self.handshakes[how as usize].add(1);
@@ -681,20 +688,14 @@ impl WorkerLocal {
         self.handed_off.flush(&self.shared.handed_off);
         self.connections.flush(&self.shared.connections);
         self.in_flight.flush(&self.shared.in_flight);
-        for (count, word) in self.handshakes.iter().zip(Handshake::WORDS).filter(|(count, _)| count.0.get() > 0) {
-            count.flush(&self.shared.exporter.counter(names::HANDSHAKES, &[("result", word)]));
-        }
         self.streams.flush(&self.shared.streams);
-        for (count, protocol) in self.protocols.iter().zip(PROTOCOLS).filter(|(count, _)| count.0.get() > 0) {
-            count.flush(&self.shared.exporter.counter(names::PROTOCOLS, &[("protocol", protocol)]));
-        }
-        let kinds = [(names::HTTP2_RESETS, Some("proxy")), (names::HTTP2_RESETS, Some("client")), (names::HTTP2_GOAWAYS, None)];
-        for ((name, by), counts) in kinds.into_iter().zip(&self.spoken) {
-            for (count, code) in counts.iter().zip(Code::WORDS).filter(|(count, _)| count.0.get() > 0) {
-                let labels: Vec<_> = by.map(|by| ("by", by)).into_iter().chain([("code", code)]).collect();
-                count.flush(&self.shared.exporter.counter(name, &labels));
-            }
-        }
+        let counter = |metric, labels: &[_]| self.shared.exporter.counter(metric, labels);
+        flush_used(&self.handshakes, &Handshake::WORDS, |result| counter(names::HANDSHAKES, &[("result", result)]));
+        flush_used(&self.protocols, &PROTOCOLS, |protocol| counter(names::PROTOCOLS, &[("protocol", protocol)]));
+        let [by_us, by_clients, away] = &self.spoken;
+        flush_used(by_us, &Code::WORDS, |code| counter(names::HTTP2_RESETS, &[("by", "proxy"), ("code", code)]));
+        flush_used(by_clients, &Code::WORDS, |code| counter(names::HTTP2_RESETS, &[("by", "client"), ("code", code)]));
+        flush_used(away, &Code::WORDS, |code| counter(names::HTTP2_GOAWAYS, &[("code", code)]));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::civil::DateTime;
+
 /// What a number of seconds that is too large means (RFC 9111 1.2.2).
 pub const SECONDS_MAX: u64 = 1 << 31;
 
@@ -52,38 +54,19 @@ fn is_gmt(zone: [u8; 3]) -> bool {
 
 /// `clock`: hours, minutes, seconds, two digits each.
 fn moment(year: &[u8], month: [u8; 3], day: &[u8], clock: [u8; 6]) -> Option<SystemTime> {
-    let [year, day] = [number(year)?, number(day)?];
-    let month = 1 + MONTHS.iter().position(|name| month.eq_ignore_ascii_case(*name))? as u64;
-    let [hour, minute, second] = [number(&clock[..2])?, number(&clock[2..4])?, number(&clock[4..])?];
+    const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    let month = 1 + MONTHS.iter().position(|name| month.eq_ignore_ascii_case(*name))? as i8;
+    let [day, hour, minute, second] = [day, &clock[..2], &clock[2..4], &clock[4..]].map(|digits| number(digits).map(|number| number as i8));
     // A leap second is the one before it.
-    if year < 1970 || day == 0 || day > days_of(year, month) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second.min(59);
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    let second = second.map(|second| if second == 60 { 59 } else { second });
+    let moment = DateTime::new(number(year)?, month, day?, hour?, minute?, second?, 0).ok()?;
+    // What is before 1970 is negative.
+    Some(SystemTime::UNIX_EPOCH + Duration::try_from(moment.duration_since(EPOCH)).ok()?)
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
-}
-
-fn is_leap(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-fn days_of(year: u64, month: u64) -> u64 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
-    let of_years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
-    of_years + (1..month).map(|month| days_of(year, month)).sum::<u64>() + day - 1
+/// Of four digits at most.
+fn number(digits: &[u8]) -> Option<i16> {
+    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0')))
 }
 
 #[cfg(test)]
