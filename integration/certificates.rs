@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::certificates::{Authority, Signed};
 use crate::support::proxy::{after, replace};
-use crate::support::secure::{Secure, SecureBackend, client};
+use crate::support::secure::{Secure, SecureBackend, client, showing};
 use crate::support::{Counting, Proxy, Site, until};
 
 const CURRENT: &str = "tidegate_tls_certificate_last_load_successful";
@@ -38,12 +38,10 @@ fn started(tls: &str, place: impl FnOnce(&Authority, &Path)) -> Scene {
     let dir = TempDir::new().expect("a directory");
     place(&authority, dir.path());
     let site = Site::to([backend.address()]).listen(&format!("tls = {{ {tls} }}"));
-    let file = dir.path().join("tidegate.toml");
-    fs::write(&file, site.text()).expect("write the configuration");
     // Every handshake is a whole one.
     let mut config = client(authority.roots());
     config.resumption = Resumption::disabled();
-    let proxy = site.start_at(dir, file);
+    let proxy = site.start_in(dir);
     Scene { authority, client: Arc::new(config), _backend: backend, site, proxy }
 }
 
@@ -242,16 +240,7 @@ fn whom_clients_are_signed_by_may_change() {
         fs::write(dir.join("ca.pem"), authority.pem()).expect("write");
     });
     let new = Authority::new();
-    let showing = |authority: &Authority| {
-        let signed = authority.sign(&["worker"]);
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(scene.authority.roots())
-            .with_client_auth_cert(signed.chain(), signed.private_key());
-        Arc::new(config.expect("a certificate"))
-    };
-    let (of_old, of_new) = (showing(&scene.authority), showing(&new));
+    let [of_old, of_new] = [&scene.authority, &new].map(|authority| showing(scene.authority.roots(), &authority.sign(&["worker"])));
     let gets = |config| Secure::connect(scene.proxy.web, "a.example", config).and_then(|mut secure| secure.get("a.example", "/")).is_ok();
     assert!(gets(&of_old) && !gets(&of_new));
     fs::write(scene.dir().join("ca.pem"), "").expect("write");
@@ -273,9 +262,7 @@ fn a_pool_follows_its_authorities_and_its_own_certificate() {
     old.sign(&["proxy"]).write(dir.path(), "own");
     let keys = "server_name = \"app.internal\", ca = \"ca.pem\", certificate = \"own.pem\", key = \"own.key\"";
     let site = Site::to([backend.address()]).pool(&format!("tls = {{ {keys} }}"));
-    let file = dir.path().join("tidegate.toml");
-    fs::write(&file, site.text()).expect("write the configuration");
-    let proxy = site.start_at(dir, file);
+    let proxy = site.start_in(dir);
     assert_eq!(proxy.get("/").status(), 502);
     fs::write(proxy.dir.path().join("ca.pem"), new.pem()).expect("write");
     proxy.logged("certificates of authorities were replaced");

@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -25,9 +24,7 @@ fn before(backend: SocketAddr) -> Scene {
     fs::write(dir.path().join("ca.pem"), authority.pem()).expect("write");
     let tls = "tls = { certificates = [{ certificate = \"a.pem\", key = \"a.key\" }] }";
     let site = Site::to([backend]).with(&format!("[listen.secure]\naddress = \"{secure}\"\n{tls}"));
-    let file = dir.path().join("tidegate.toml");
-    fs::write(&file, site.text()).expect("write the configuration");
-    Scene { proxy: site.start_at(dir, file), secure }
+    Scene { proxy: site.start_in(dir), secure }
 }
 
 impl Scene {
@@ -70,7 +67,7 @@ const WAYS: [(&str, &[&str], &str); 8] = [
 fn curl_speaks_every_protocol_with_and_without_tls() {
     let content: String = (0..2_000_000u32).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len());
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let scene = before(backend.address());
     for (scheme, how, version) in WAYS {
         let url = scene.url(scheme, "/");

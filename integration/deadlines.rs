@@ -1,7 +1,6 @@
 //! Slow clients under TLS and over HTTP/2: one deadline from accept to the end of the first request's head, whatever is spoken, a rate for
 //! bodies, a limit on idleness, and so many connections for each address.
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -31,9 +30,7 @@ fn started(limits: &str) -> Scene {
     authority.sign(&["a.example"]).write(dir.path(), "a");
     let tls = "tls = { certificates = [{ certificate = \"a.pem\", key = \"a.key\" }] }";
     let site = Site::to([backend.address()]).listen(limits).with(&format!("[listen.secure]\naddress = \"{secure}\"\n{tls}\n{limits}"));
-    let file = dir.path().join("tidegate.toml");
-    fs::write(&file, site.text()).expect("write the configuration");
-    let proxy = site.start_at(dir, file);
+    let proxy = site.start_in(dir);
     Scene { proxy, secure, client: Arc::new(client(authority.roots())), backend }
 }
 
@@ -162,7 +159,7 @@ fn a_head_that_goes_on_for_ever_has_the_same_deadline() {
                 stream += 2;
             }
             let since = Instant::now();
-            let block = hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())));
+            let block = block(&request("GET", "/"));
             let _ = client.try_write(Frame::new(HEADERS, END_STREAM, stream, block).bytes());
             let more = Frame::new(CONTINUATION, 0, stream, hpack::encode(&[("x", b"y")])).bytes();
             while client.try_write(&more).is_ok() && !client.ended_meanwhile() {

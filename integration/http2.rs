@@ -106,7 +106,7 @@ fn it_is_not_spoken_behind_a_request_of_the_older_protocol() {
 #[test]
 fn what_breaks_a_connection() {
     let (_backend, proxy, _) = quick();
-    let get = hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())));
+    let get = block(&request("GET", "/"));
     let headers = |flags, stream| Frame::new(HEADERS, flags, stream, get.clone()).bytes();
     let open = headers(END_HEADERS, 1);
     let odd = |name: &str| Frame::new(HEADERS, END_HEADERS | END_STREAM, 1, [get.clone(), hpack::encode(&[(name, b"1")])].concat()).bytes();
@@ -196,7 +196,7 @@ fn a_ping_comes_back_with_what_it_brought() {
 #[test]
 fn a_head_may_come_in_many_frames_and_with_padding() {
     let (_backend, _proxy, mut client) = quick();
-    let block = hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())));
+    let block = block(&request("GET", "/"));
     let (first, rest) = block.split_at(7);
     client.send(Frame::new(HEADERS, PADDED | END_STREAM, 1, [&[3][..], first, &[0; 3]].concat()));
     client.send(Frame::new(CONTINUATION, 0, 1, []));
@@ -543,7 +543,7 @@ fn an_upload_gets_room_as_the_backend_reads() {
 fn a_hundred_readers_without_room_cost_little() {
     const LEN: usize = 1 << 20;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n{}", "x".repeat(LEN));
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let proxy = Site::to([backend.address()]).start();
     let mut client = Frames::with_settings(proxy.web, &[(4, 0)]);
     let before = proxy.resident_kib();
@@ -607,7 +607,7 @@ fn a_head_without_end_ends_the_connection() {
 fn requests_taken_back_in_masses_end_the_connection() {
     let (_backend, _proxy, mut client) = by_hand();
     for at in 0..2000 {
-        let block = hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())));
+        let block = block(&request("GET", "/"));
         let pair = [
             Frame::new(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * at, block).bytes(),
             Frame::new(RST_STREAM, 0, 1 + 2 * at, CANCEL.to_be_bytes()).bytes(),
@@ -691,7 +691,7 @@ fn an_answer_that_is_still_being_read_is_not_cut_off() {
     // More than both ends' sockets hold, so that the end of it has to wait.
     const LEN: usize = 24 << 20;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n{}", "x".repeat(LEN));
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     for idle in [false, true] {
         let limits = if idle { "timeout = { idle = \"100ms\" }" } else { "" };
         let proxy = Site::to([backend.address()]).listen(limits).start();

@@ -249,9 +249,7 @@ fn under_tls_it_has_to_be_agreed_on() {
         std::fs::write(dir.path().join("ca.pem"), authority.pem()).expect("write");
         let site = Site::to([address])
             .pool("protocol = \"http2\"\ntls = { ca = \"ca.pem\" }\nhealth = { kind = \"tcp\", every = \"500ms\", start = \"up\" }");
-        let file = dir.path().join("tidegate.toml");
-        std::fs::write(&file, site.text()).expect("write");
-        let proxy = site.start_at(dir, file);
+        let proxy = site.start_in(dir);
         let text = proxy.get("/").text();
         assert!(text.contains(expected), "{text}");
         let found = if expected == "https" { "outcome=\"passed\"" } else { "outcome=\"tls_failed\"" };

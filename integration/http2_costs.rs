@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::frames::*;
 use crate::support::proxy::after;
-use crate::support::{Backend, Counting, Frame, Frames, Site, hpack, until};
+use crate::support::{Backend, Counting, Frame, Frames, Site, until};
 
 fn post<'a>(path: &'a str, length: &'a str) -> Vec<(&'a str, &'a str)> {
     [&request("POST", path)[..], &[("content-length", length)]].concat()
@@ -15,7 +15,7 @@ fn post<'a>(path: &'a str, length: &'a str) -> Vec<(&'a str, &'a str)> {
 
 /// Bytes of HEADERS for a GET, and of the RST_STREAM that takes it back.
 fn taken_back(stream: u32) -> Vec<u8> {
-    let block = hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())));
+    let block = block(&request("GET", "/"));
     let head = Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, block);
     [head.bytes(), Frame::new(RST_STREAM, 0, stream, CANCEL.to_be_bytes()).bytes()].concat()
 }
@@ -119,7 +119,7 @@ fn deaf(proxy: &crate::support::Proxy) -> Frames {
 fn a_client_that_does_not_read_its_answers_costs_little() {
     const LEN: usize = 1 << 20;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n{}", "x".repeat(LEN));
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let proxy = Site::to([backend.address()]).start();
     let before = proxy.resident_kib();
     let mut client = deaf(&proxy);
@@ -184,7 +184,7 @@ fn flood(client: &mut Frames, bytes: &[u8]) -> usize {
 fn floods_end_the_connection_and_are_told() {
     let backend = Backend::bind();
     let proxy = Site::to([backend.address()]).start();
-    let post = Frame::new(HEADERS, END_HEADERS, 1, hpack::encode(&request("POST", "/").map(|(name, value)| (name, value.as_bytes()))));
+    let post = Frame::new(HEADERS, END_HEADERS, 1, block(&request("POST", "/")));
     for (at, (what, frame)) in [
         ("PING", Frame::new(PING, 0, 0, [0; 8])),
         ("answers to PING", Frame::new(PING, ACK, 0, [0; 8])),
@@ -243,7 +243,7 @@ fn a_head_that_unpacks_to_megabytes_costs_little() {
     let proxy = Site::to([backend.address()]).start();
     let before = proxy.resident_kib();
     // Into the table: a name of one byte and a value of 4000 (RFC 7541 6.2.1, 5.1). Then that entry, once for each byte.
-    let mut bomb = hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())));
+    let mut bomb = block(&request("GET", "/"));
     bomb.extend_from_slice(&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
     bomb.extend([b'y'; 4000]);
     let kept = bomb.clone();
@@ -284,7 +284,7 @@ fn content_that_trickles_is_a_408() {
 #[test]
 fn a_client_that_does_not_read_is_cut_after_a_time() {
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 24 << 20, "x".repeat(24 << 20));
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let proxy = Site::to([backend.address()]).listen("timeout = { write = \"300ms\" }").start();
     let mut client = deaf(&proxy);
     client.get(1, "/deaf");

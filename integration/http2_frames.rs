@@ -24,7 +24,7 @@ fn by_hand() -> (Backend, Proxy, Frames) {
 
 /// The fields of a GET, compressed.
 fn get() -> Vec<u8> {
-    hpack::encode(&request("GET", "/").map(|(name, value)| (name, value.as_bytes())))
+    block(&request("GET", "/"))
 }
 
 fn headers(flags: u8, stream: u32, block: impl Into<Vec<u8>>) -> Vec<u8> {
@@ -111,7 +111,7 @@ fn what_breaks_a_connection() {
 fn what_breaks_a_stream_or_its_connection() {
     let backend = Backend::bind();
     let proxy = Site::to([backend.address()]).start();
-    let post = hpack::encode(&request("POST", "/").map(|(name, value)| (name, value.as_bytes())));
+    let post = block(&request("POST", "/"));
     let open = headers(END_HEADERS, 1, post);
     let trailers = |fields: &[(&str, &[u8])]| headers(WHOLE, 1, hpack::encode(fields));
     let cases: Vec<(&str, Vec<u8>, Refused)> = vec![

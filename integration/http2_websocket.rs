@@ -6,7 +6,7 @@ use tidegate::message::websocket;
 
 use crate::support::frames::*;
 use crate::support::proxy::after;
-use crate::support::{Backend, End, Frame, Frames, Proxy, Site, Wire};
+use crate::support::{Backend, End, Frames, Proxy, Site, Wire};
 
 const CONNECT: [(&str, &str); 6] = [
     (":method", "CONNECT"),
@@ -58,8 +58,7 @@ fn take(client: &mut Frames, stream: u32, len: usize) -> Vec<u8> {
 fn the_settings_say_that_it_can_be_had() {
     let (_backend, proxy, _) = stage();
     let mut client = Frames::bare(proxy.web);
-    client.write(PREFACE);
-    client.send(Frame::new(SETTINGS, 0, 0, []));
+    client.begin();
     let settings = client.wait("SETTINGS", |frame| frame.kind == SETTINGS && !frame.has(ACK)).payload;
     assert!(settings.chunks(6).any(|setting| setting == [0, 8, 0, 0, 0, 1]), "{settings:?}");
 }

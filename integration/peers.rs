@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -273,22 +273,34 @@ fn wrk_sees_no_failure_while_the_algorithm_is_edited_twenty_times() {
     assert_eq!(proxy.metric("tidegate_config_last_reload_successful", &[]), Some(1.0));
 }
 
+/// A script of these tests in Python, and its server; `None`: the package that it needs is not here.
+fn of_python(script: &str, module: &str, package: &str) -> Option<(PathBuf, Server)> {
+    let has = Command::new("python3").args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|has| has.success()) {
+        eprintln!("skipped: python3 has no package {package}; `integration/run` installs it");
+        return None;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration").join(script);
+    let address = free_address();
+    let mut serve = Command::new("python3");
+    serve.arg(&script).args(["serve", &address.port().to_string()]);
+    Some((script, Server::start(serve, address)))
+}
+
+/// Its client finds all as it should be.
+#[track_caller]
+fn asks(script: &Path, whom: &str) {
+    let asked = Command::new("python3").arg(script).args(["ask", whom]).output().expect("run python3");
+    assert!(asked.status.success(), "{}{}", String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+}
+
 /// The `websockets` package for Python, on both ends.
 #[test]
 #[ignore = "needs python3 and its package websockets"]
 fn websockets_as_programs_speak_them_come_through() {
-    let has = Command::new("python3").args(["-c", "import websockets.sync.client"]).stderr(Stdio::null()).status();
-    if !has.is_ok_and(|has| has.success()) {
-        return eprintln!("skipped: python3 has no package websockets; `integration/run` installs it");
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/talk.py");
-    let address = free_address();
-    let mut serve = Command::new("python3");
-    serve.arg(&script).args(["serve", &address.port().to_string()]);
-    let server = Server::start(serve, address);
+    let Some((script, server)) = of_python("talk.py", "websockets.sync.client", "websockets") else { return };
     let proxy = Site::to([server.address]).start();
-    let asked = Command::new("python3").arg(&script).args(["ask", &format!("ws://{}/chat", proxy.web)]).output().expect("run python3");
-    assert!(asked.status.success(), "{}{}", String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+    asks(&script, &format!("ws://{}/chat", proxy.web));
     proxy.metric_becomes("tidegate_tunnels_open", &["pool=\"app\""], 0.0);
     let lines = until("all to be logged", || Some(proxy.access_lines()).filter(|lines| lines.len() >= 61));
     for line in lines {
@@ -300,20 +312,11 @@ fn websockets_as_programs_speak_them_come_through() {
 #[test]
 #[ignore = "needs python3 and its package grpcio"]
 fn calls_of_grpc_as_programs_make_them_come_through() {
-    let has = Command::new("python3").args(["-c", "import grpc"]).stderr(Stdio::null()).status();
-    if !has.is_ok_and(|has| has.success()) {
-        return eprintln!("skipped: python3 has no package grpcio; `integration/run` installs it");
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/calls.py");
-    let address = free_address();
-    let mut serve = Command::new("python3");
-    serve.arg(&script).args(["serve", &address.port().to_string()]);
-    let server = Server::start(serve, address);
+    let Some((script, server)) = of_python("calls.py", "grpc", "grpcio") else { return };
     let pool = "protocol = \"http2\"\nhealth = { kind = \"grpc\", every = \"100ms\" }";
     let proxy = Site::to([server.address]).pool(pool).start();
     until("the probes to pass", || (proxy.pool()["backends"][0]["check"]["finding"] == "passed").then_some(()));
-    let asked = Command::new("python3").arg(&script).args(["ask", &proxy.web.to_string()]).output().expect("run python3");
-    assert!(asked.status.success(), "{}{}", String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+    asks(&script, &proxy.web.to_string());
     proxy.metric_becomes("tidegate_backend_in_flight", &[], 0.0);
 }
 

@@ -190,7 +190,7 @@ fn nobody_is_asked_twice_and_the_last_answer_is_the_answer() {
 #[test]
 fn an_answer_is_let_go_of_only_for_something_better() {
     // The other one is out of reach: what the first said is more than a failure to connect.
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), BUSY.to_owned(), Duration::ZERO);
+    let backend = Counting::saying(BUSY);
     let proxy = Site::to([backend.address()]).pool(&format!("retry = {{ tries = 3, {ALL} }}")).start();
     for _ in 0..3 {
         let answer = proxy.get("/");
@@ -321,7 +321,7 @@ fn one_try_is_one_try() {
 #[test]
 fn a_pool_that_fails_whole_is_not_stormed() {
     const REQUESTS: usize = 1_000;
-    let busy = || Counting::answering("127.0.0.1:0".parse().expect("an address"), BUSY.to_owned(), Duration::ZERO);
+    let busy = || Counting::saying(BUSY);
     let backends = [busy(), busy(), busy()];
     let site = Site::to(backends.iter().map(Counting::address)).workers(1);
     let proxy = site.pool(&format!("retry = {{ tries = 3, backoff = \"0s\", {ALL} }}")).start();

@@ -140,7 +140,7 @@ fn purge_under_load(entries: usize) {
     use std::time::{Duration, Instant};
 
     let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nCache-Tag: all\r\nContent-Length: 1\r\n\r\nx";
-    let origin = Counting::answering("127.0.0.1:0".parse().unwrap(), answer.to_owned(), Duration::ZERO);
+    let origin = Counting::saying(answer);
     let proxy = Site::to([origin.address()])
         .log("access = \"off\"")
         .with("[cache.main]\nmemory = \"512MiB\"")

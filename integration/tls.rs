@@ -12,7 +12,7 @@ use rustls::client::ClientConfig;
 use tempfile::TempDir;
 
 use crate::support::certificates::{Authority, Signed};
-use crate::support::secure::{Secure, SecureBackend, client};
+use crate::support::secure::{Secure, SecureBackend, client, showing};
 use crate::support::{Backend, Counting, Proxy, Site, Wire, until};
 
 /// A proxy whose listener has TLS with certificates for `a.example` and `*.b.example`, signed by an authority that the client believes.
@@ -35,10 +35,8 @@ fn started(site: Site, tls: &str) -> Scene {
     b.write(dir.path(), "b");
     fs::write(dir.path().join("ca.pem"), authority.pem()).expect("write");
     let site = site.listen(&format!("tls = {{ {tls} }}"));
-    let file = dir.path().join("tidegate.toml");
-    fs::write(&file, site.text()).expect("write the configuration");
     let client = Arc::new(client(authority.roots()));
-    let proxy = site.start_at(dir, file);
+    let proxy = site.start_in(dir);
     Scene { authority, a, b, client, proxy, site }
 }
 
@@ -49,12 +47,7 @@ impl Scene {
 
     /// A client that shows this certificate.
     fn showing(&self, signed: &Signed) -> Arc<ClientConfig> {
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(self.authority.roots())
-            .with_client_auth_cert(signed.chain(), signed.private_key());
-        Arc::new(config.expect("a certificate"))
+        showing(self.authority.roots(), signed)
     }
 
     #[track_caller]
@@ -320,9 +313,7 @@ fn before(backends: &[std::net::SocketAddr], tls: &str, more: &str, authority: &
     fs::write(dir.path().join("ca.pem"), authority.pem()).expect("write");
     own.write(dir.path(), "own");
     let site = Site::to(backends.iter().copied()).pool(&format!("tls = {{ {tls} }}\n{more}"));
-    let file = dir.path().join("tidegate.toml");
-    fs::write(&file, site.text()).expect("write the configuration");
-    site.start_at(dir, file)
+    site.start_in(dir)
 }
 
 #[test]
@@ -401,7 +392,7 @@ fn a_backend_that_asks_is_shown_our_certificate() {
 #[test]
 fn what_one_certificate_is_told_is_not_told_to_another() {
     let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nme".to_owned();
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let site = Site::to([backend.address()]).with("[cache.main]\nmemory = \"16MiB\"\nmax_object = \"1MiB\"").route("cache = \"main\"");
     let scene = started(site, &format!("{TWO}, client_ca = \"ca.pem\""));
     for (at, name) in ["alice", "bob", "alice"].into_iter().enumerate() {
@@ -417,7 +408,7 @@ fn what_one_certificate_is_told_is_not_told_to_another() {
 fn who_reads_nothing_does_not_hold_a_connection() {
     const SIZE: usize = 24 << 20;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{}", "x".repeat(SIZE));
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let scene = started(Site::to([backend.address()]).listen("timeout = { write = \"500ms\" }"), TWO);
     let mut config = ClientConfig::clone(&scene.client);
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -449,7 +440,7 @@ fn http2_is_agreed_on_and_carries_large_answers_whole() {
     const SIZE: usize = 700_000;
     let content: String = (0..SIZE).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{content}");
-    let backend = Counting::answering("127.0.0.1:0".parse().expect("an address"), answer, Duration::ZERO);
+    let backend = Counting::saying(answer);
     let scene = started(Site::to([backend.address()]), TWO);
     let mut config = ClientConfig::clone(&scene.client);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

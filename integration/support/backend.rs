@@ -36,8 +36,7 @@ impl Backend {
     /// The next connection from the proxy.
     #[track_caller]
     pub fn accept(&self) -> Wire {
-        assert!(self.waits(PATIENCE.as_millis() as u16), "waited {PATIENCE:?} for a connection from the proxy");
-        Wire::over(self.listener.accept().expect("accept").0)
+        Wire::over(self.accept_stream())
     }
 
     /// The same as a socket.
@@ -106,6 +105,11 @@ impl Counting {
     #[track_caller]
     pub fn on(address: SocketAddr, name: &str) -> Counting {
         Counting::answering(address, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()), Duration::ZERO)
+    }
+
+    /// Gives the same answer always, at once.
+    pub fn saying(answer: impl Into<String>) -> Counting {
+        Counting::answering("127.0.0.1:0".parse().expect("an address"), answer.into(), Duration::ZERO)
     }
 
     /// Gives the same answer always, each after so long.

@@ -122,10 +122,7 @@ impl Frames {
     /// Preface and empty SETTINGS sent, the proxy's SETTINGS seen and acknowledged.
     #[track_caller]
     pub fn connect(to: SocketAddr) -> Frames {
-        let mut frames = Frames::bare(to);
-        frames.begin();
-        frames.settle();
-        frames
+        Frames::with_settings(to, &[])
     }
 
     /// With settings of its own.
@@ -219,9 +216,8 @@ impl Frames {
     /// A head, or trailers.
     #[track_caller]
     pub fn head(&mut self, stream: u32, fields: &[(&str, &str)], last: bool) {
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let flags = END_HEADERS | if last { END_STREAM } else { 0 };
-        self.send(Frame::new(HEADERS, flags, stream, hpack::encode(&fields)));
+        self.send(Frame::new(HEADERS, flags, stream, block(fields)));
     }
 
     /// A request as simple as can be.
@@ -395,6 +391,12 @@ impl Frames {
 /// The fields of a request as simple as can be.
 pub fn request<'a>(method: &'a str, path: &'a str) -> [(&'a str, &'a str); 4] {
     [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a.example")]
+}
+
+/// Fields, compressed.
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    hpack::encode(&fields)
 }
 
 fn payload_of(settings: &[(u16, u32)]) -> Vec<u8> {

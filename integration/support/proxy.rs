@@ -163,7 +163,12 @@ impl Site {
     /// Started and ready.
     #[track_caller]
     pub fn start(&self) -> Proxy {
-        let dir = TempDir::new().expect("a directory");
+        self.start_in(TempDir::new().expect("a directory"))
+    }
+
+    /// The same in a directory where the test has placed what the configuration names.
+    #[track_caller]
+    pub fn start_in(&self, dir: TempDir) -> Proxy {
         let file = dir.path().join("tidegate.toml");
         fs::write(&file, self.text()).expect("write the configuration");
         self.start_at(dir, file)

@@ -27,6 +27,16 @@ pub fn client(roots: Arc<RootCertStore>) -> ClientConfig {
         .with_no_client_auth()
 }
 
+/// The same, and it shows this certificate.
+pub fn showing(roots: Arc<RootCertStore>, signed: &Signed) -> Arc<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(signed.chain(), signed.private_key());
+    Arc::new(config.expect("a certificate"))
+}
+
 impl Secure {
     /// Connected, with the handshake done, or why it was not.
     pub fn connect(to: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Secure> {
