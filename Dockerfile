@@ -9,7 +9,7 @@
 #   Mount the directory, not the file: an editor that saves by renaming replaces the file, and a mounted file would stay the old
 #   one, so that edits never arrive. The file's listener has to be on 0.0.0.0:8080, and it needs an [admin] table, whose default
 #   address inside the container is where the health check asks. The stop timeout is longer than drain_delay and drain_timeout
-#   together (5s and 30s by default); Docker's own ten seconds would cut the drain short.
+#   together (3s and 30s by default); Docker's own ten seconds would cut the drain short.
 #
 # Check a configuration:
 #   docker run --rm -v "$PWD/etc:/etc/tidegate:ro" tidegate check /etc/tidegate/tidegate.toml

@@ -1,7 +1,7 @@
-//! The admin listener: metrics, readiness, status, reload. It changes nothing itself; what is to be done goes to `app` as a `Command`.
+//! The admin listener: metrics, readiness, status, reload, verbs, purge. It changes nothing itself; what is to be done goes to `app` as a `Command`.
 //!
 //! One request per connection, `EXCHANGE_TIMEOUT` for each and `CONNECTIONS` at once: its callers come every few seconds, and so
-//! nobody can hold it by being slow. No framework: seven paths are a `match`.
+//! nobody can hold it by being slow. No framework: a dozen paths are a `match`.
 
 use std::convert::Infallible;
 use std::io;

@@ -51,7 +51,7 @@ Examples:
   tidegate run tidegate.toml
   tidegate run --to 127.0.0.1:9001,127.0.0.1:9002 --listen 127.0.0.1:8080 --algorithm p2c
 
-Signals: SIGHUP reads the file again, SIGUSR1 opens the log files again, SIGTERM or Ctrl-C drains and ends, a second one ends at once.")]
+Signals: SIGHUP reads the file again, SIGUSR1 opens the access log file again, SIGTERM or Ctrl-C drains and ends, a second one ends at once.")]
 pub struct Run {
     /// The configuration; edits to it are put in force while the proxy runs
     #[arg(required_unless_present = "to")]

@@ -17,7 +17,7 @@ pub enum Event {
     End,
     /// Read the configuration again (SIGHUP).
     Reload,
-    /// Open the log files again: they were moved away (SIGUSR1).
+    /// Open the access log file again: it was moved away (SIGUSR1).
     ReopenLogs,
 }
 
