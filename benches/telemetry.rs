@@ -69,6 +69,8 @@ fn line(c: &mut Criterion) {
         first_byte: Some(Duration::from_micros(734)),
         total: Duration::from_micros(1_208),
         reused: Some(true),
+        upstream: Some(Version::Http11),
+        call: None,
         cache: None,
         failure: None,
         user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),

@@ -50,6 +50,11 @@ fn a_call_and_its_status_pass() {
     line.reset(stream, NO_ERROR);
     let (fields, last) = client.fields(3);
     assert!(last && fields.contains(&("grpc-status".to_owned(), "5".to_owned())), "{fields:?}");
+    for (path, status, word) in [("/a.B/C", 0, "ok"), ("/a.B/D", 5, "not_found")] {
+        let line = proxy.access(path);
+        assert_eq!((&line["upstream_protocol"], &line["grpc_status"]), (&"h2".into(), &status.into()), "{line}");
+        proxy.metric_becomes("tidegate_grpc_calls_total", &[&format!("status=\"{word}\"")], 1.0);
+    }
 }
 
 #[test]
@@ -66,7 +71,9 @@ fn a_failure_of_the_proxy_is_told_in_words_of_grpc() {
         assert_eq!(heard.get("grpc-status"), Some(status), "{path}");
         assert!(heard.get("grpc-message").is_some_and(|message| message.contains(reason)), "{heard:?}");
         assert!(heard.body.is_empty());
-        assert_eq!(proxy.access(path)["reason"], reason);
+        let line = proxy.access(path);
+        assert_eq!((&line["reason"], line["grpc_status"].to_string()), (&reason.into(), status.to_owned()));
+        assert!(line["upstream_protocol"].is_null(), "{line}");
     }
 }
 

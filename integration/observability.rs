@@ -37,6 +37,8 @@ fn every_request_has_a_line() {
         ("client", "127.0.0.1".into()),
         ("attempts", 1.into()),
         ("reused", false.into()),
+        ("upstream_protocol", "http/1.1".into()),
+        ("grpc_status", Value::Null),
         ("received", 5.into()),
         ("sent", 1.into()),
         ("user_agent", "probe \"1\"".into()),

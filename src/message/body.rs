@@ -109,6 +109,8 @@ pub trait Ending {
     fn sent(&mut self, bytes: u64);
     /// Why the answer breaks off; the first reason counts.
     fn broke(&mut self, failure: Failure);
+    /// The trailers, behind all content.
+    fn trailers(&mut self, trailers: &Fields);
     /// The last byte was handed to the client's socket.
     fn complete(self: Box<Self>);
 }
@@ -201,10 +203,12 @@ impl Body {
     }
 
     pub fn take_trailers(&mut self) -> Option<Fields> {
-        match &mut self.content {
-            Content::Source(source) => source.take_trailers(),
-            _ => None,
+        let Content::Source(source) = &mut self.content else { return None };
+        let trailers = source.take_trailers()?;
+        if let Some(ending) = &mut self.ending {
+            ending.trailers(&trailers);
         }
+        Some(trailers)
     }
 
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {

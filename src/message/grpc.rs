@@ -1,4 +1,5 @@
-//! What gRPC asks of an intermediary: how its requests are known, how long they may take, and how it is told that one has failed.
+//! What gRPC asks of an intermediary: how its messages are known, how long a call may take, how it ended, and how a client is told that
+//! one has failed.
 //!
 //! A client of gRPC reads trailers, not statuses: a failure is an answer of 200 without content whose one block of fields says why
 //! ("Trailers-Only" in the protocol's words).
@@ -13,14 +14,36 @@ const MEDIA: &[u8] = b"application/grpc";
 /// The protocol's own bound on a deadline's digits.
 const DIGITS_MAX: usize = 8;
 
-/// Whether a request is one of gRPC's.
-pub fn is_asked(fields: &Fields) -> bool {
+/// Codes by name, in the order of their numbers; the last stands for all that have none.
+pub const WORDS: [&str; 18] = [
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+    "other",
+];
+
+/// Whether a request, or an answer, is one of gRPC's.
+pub fn is_spoken(fields: &Fields) -> bool {
     fields.get(Name::ContentType).and_then(|value| value.get(..MEDIA.len())).is_some_and(|media| media.eq_ignore_ascii_case(MEDIA))
 }
 
 /// How long the client of a request of gRPC will wait; `None`: it does not say, or not in a way that we understand.
 pub fn timeout(fields: &Fields) -> Option<Duration> {
-    if !is_asked(fields) {
+    if !is_spoken(fields) {
         return None;
     }
     let (unit, digits) = fields.find("grpc-timeout").next()?.split_last()?;
@@ -37,6 +60,15 @@ pub fn timeout(fields: &Fields) -> Option<Duration> {
         b'n' => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+/// How a call ended, by its trailers or by a head without any; `None`: they do not say.
+pub fn told(fields: &Fields) -> Option<u8> {
+    let digits = fields.find("grpc-status").next()?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// `grpc-status` of a failure: where gRPC has a word of its own for it, that one, else what its mapping makes of the HTTP status.
@@ -96,8 +128,18 @@ mod tests {
             ("application/grp", false),
             ("text/plain", false),
         ] {
-            assert_eq!(is_asked(&Fields::of(&[("Content-Type", value)])), expected, "{value}");
+            assert_eq!(is_spoken(&Fields::of(&[("Content-Type", value)])), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn how_a_call_ended_is_read_and_nothing_else_is_a_status() {
+        for (value, expected) in
+            [("0", Some(0)), ("14", Some(14)), ("255", Some(255)), ("256", None), ("", None), ("+1", None), ("ok", None)]
+        {
+            assert_eq!(told(&Fields::of(&[("Grpc-Status", value)])), expected, "{value}");
+        }
+        assert_eq!(told(&Fields::of(&[("grpc-message", "0")])), None);
     }
 
     #[test]

@@ -23,6 +23,13 @@ impl Version {
             Version::Http2 => "HTTP/2.0",
         }
     }
+
+    /// The protocols' names as ALPN has them, in the order of the versions.
+    pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2"];
+
+    pub fn protocol(self) -> &'static str {
+        Version::PROTOCOLS[self as usize]
+    }
 }
 
 /// A method with rules of its own here, or `Other` (its text is in the head).

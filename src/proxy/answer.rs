@@ -174,7 +174,11 @@ impl Handler for Proxy {
 fn apologise(failure: Failure, mut exchange: Box<Exchange>) -> Answer {
     let (head, story) = exchange.parts();
     let answer = match head {
-        Some(head) if grpc::is_asked(&head.fields) => reply::grpc_failure(failure),
+        Some(head) if grpc::is_spoken(&head.fields) => {
+            let status = grpc::status(failure);
+            story.call_ended(status);
+            reply::grpc_failure(failure, status)
+        }
         head => reply::failure(failure, head.is_some_and(|head| reply::wants_json(head))),
     };
     story.failed(failure);

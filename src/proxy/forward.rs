@@ -417,7 +417,12 @@ impl Forward<'_> {
                 101 => return Err(Lost::begun(Failure::UpgradeUnexpected)),
                 100..200 => self.interim(&mut head, &mut interims).await?,
                 _ => {
-                    self.first_byte(began.elapsed());
+                    self.first_byte(began.elapsed(), head.version);
+                    if grpc::is_spoken(&head.fields)
+                        && let Some(status) = grpc::told(&head.fields)
+                    {
+                        self.story.call_ended(status);
+                    }
                     return Ok(Answered { rest: Rest::Http2(Box::new(exchange)), head });
                 }
             }
@@ -470,7 +475,7 @@ impl Forward<'_> {
                 200..300 if self.must_switch() => return Err(Lost::begun(Failure::UpgradeIgnored)),
                 100 | 102..200 => Box::pin(self.interim(&mut head, &mut interims)).await?,
                 _ => {
-                    self.first_byte(began.elapsed());
+                    self.first_byte(began.elapsed(), head.version);
                     return Ok(Answered { rest: Rest::Http1(connection), head });
                 }
             }
@@ -478,9 +483,9 @@ impl Forward<'_> {
     }
 
     /// Since the request began to be sent.
-    fn first_byte(&mut self, took: Duration) {
+    fn first_byte(&mut self, took: Duration, version: Version) {
         self.pool.tally.local.first_byte(took);
-        self.story.first_byte(took);
+        self.story.first_byte(took, version);
     }
 
     /// Whether the client asked for the protocol that the backend switches to. Where the key was ours, so is the duty to look at the

@@ -13,8 +13,7 @@ use super::cached::CacheSeat;
 use crate::address::Address;
 use crate::config::model::Reason;
 use crate::failure::Failure;
-use crate::message::forwarding;
-use crate::message::{Answer, Conn, Ending, Head, Name, Version};
+use crate::message::{Answer, Conn, Ending, Fields, Head, Name, Version, forwarding, grpc};
 use crate::table::{Listener, Route};
 use crate::telemetry::{CacheResult, Lines, PoolLocal, Record, RouteLocal, WorkerLocal};
 
@@ -78,6 +77,10 @@ pub struct Story {
     reused: bool,
     connect: Option<Duration>,
     first_byte: Option<Duration>,
+    /// What the backend's answer came by; `None`: none came.
+    upstream: Option<Version>,
+    /// How a call of gRPC ended; `None`: it is none, or has not said.
+    call: Option<u8>,
     /// What the cache had; `None`: there is none, or it was not asked.
     cache: Option<CacheResult>,
     /// An exchange without a client: it counts for its pool only, and no line tells of it.
@@ -116,6 +119,8 @@ impl Exchange {
             reused: false,
             connect: None,
             first_byte: None,
+            upstream: None,
+            call: None,
             cache: None,
             background: false,
             status: 0,
@@ -202,6 +207,7 @@ impl Story {
         self.backend = Some(backend.clone());
         self.attempts += 1;
         self.reused = false;
+        (self.upstream, self.call) = (None, None);
     }
 
     pub fn reuses(&mut self) {
@@ -255,7 +261,7 @@ impl Story {
         self.backend.clone_from(&way.backend);
         (self.attempts, self.free_retry, self.retry) = (way.attempts, way.free_retry, way.retry);
         (self.queued, self.fail_open, self.reused) = (way.queued, way.fail_open, way.reused);
-        (self.connect, self.first_byte) = (way.connect, way.first_byte);
+        (self.connect, self.first_byte, self.upstream) = (way.connect, way.first_byte, way.upstream);
     }
 
     pub fn connected(&mut self, took: Duration) {
@@ -263,8 +269,15 @@ impl Story {
         self.connect = Some(took);
     }
 
-    pub fn first_byte(&mut self, took: Duration) {
+    /// `version`: of the answer that begins.
+    pub fn first_byte(&mut self, took: Duration, version: Version) {
         self.first_byte = Some(took);
+        self.upstream = Some(version);
+    }
+
+    /// A call of gRPC, with this status.
+    pub fn call_ended(&mut self, status: u8) {
+        self.call = Some(status);
     }
 
     /// The first reason counts: what follows from it is not the reason.
@@ -280,6 +293,12 @@ impl Ending for Exchange {
 
     fn broke(&mut self, failure: Failure) {
         self.parts().1.failed(failure);
+    }
+
+    fn trailers(&mut self, trailers: &Fields) {
+        if let Some(status) = grpc::told(trailers) {
+            self.parts().1.call_ended(status);
+        }
     }
 
     fn complete(mut self: Box<Self>) {
@@ -326,6 +345,9 @@ impl Exchange {
             story.ledger.worker.protocol(head.version);
         }
         story.route.local.request(status, story.failure, story.received(), story.sent);
+        if let Some(status) = story.call {
+            story.route.local.call(status);
+        }
         if let Some(pool) = &story.pool
             // Refused at the door, it says nothing about the pool's speed either.
             && story.attempts > 0
@@ -367,6 +389,8 @@ impl Story {
             first_byte: self.first_byte,
             total,
             reused: self.backend.as_ref().map(|_| self.reused),
+            upstream: self.upstream,
+            call: self.call,
             cache: self.cache,
             failure: self.failure,
             user_agent: field(Name::UserAgent),

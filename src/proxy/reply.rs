@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::failure::Failure;
-use crate::message::{Answer, Body, Head, Name, Version, grpc};
+use crate::message::{Answer, Body, Head, Name, Version};
 
 /// A failure as an answer: one sentence and the reason code, as JSON where the client would rather have that.
 pub fn failure(failure: Failure, json: bool) -> Answer {
@@ -29,10 +29,10 @@ pub fn failure(failure: Failure, json: bool) -> Answer {
 }
 
 /// A failure as gRPC wants to be told of it.
-pub fn grpc_failure(failure: Failure) -> Answer {
+pub fn grpc_failure(failure: Failure, status: u8) -> Answer {
     let mut head = Head::response(200, reason(200).as_bytes(), Version::Http11);
     head.fields.append_known(Name::ContentType, b"application/grpc");
-    head.fields.append(b"grpc-status", grpc::status(failure).to_string().as_bytes());
+    head.fields.append(b"grpc-status", status.to_string().as_bytes());
     // A sentence of ours, with nothing in it that would have to be escaped.
     head.fields.append(b"grpc-message", format!("{} ({})", failure.says(), failure.code()).as_bytes());
     Answer::Reply { head, body: Body::empty() }

@@ -31,6 +31,7 @@ metrics! {
     REQUESTS = Counter "tidegate_requests_total", "Requests that ended, by route and class of the status sent; class none: no answer was begun.";
     FAILURES = Counter "tidegate_failures_total", "Requests that failed, by route and reason. A reason appears with its first failure.";
     PROTOCOLS = Counter "tidegate_requests_by_protocol_total", "Requests that ended, by the protocol they came by: http/1.0, http/1.1, h2. A protocol appears with its first request.";
+    GRPC_CALLS = Counter "tidegate_grpc_calls_total", "Calls of gRPC that ended with a status, the backend's or the proxy's own, by route and status: ok, not_found and so on. A status appears with its first call.";
     RECEIVED_BYTES = Counter "tidegate_received_bytes_total", "Bytes of request content received from clients, by route.";
     SENT_BYTES = Counter "tidegate_sent_bytes_total", "Bytes of answer content sent to clients, by route.";
 

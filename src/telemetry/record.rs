@@ -58,6 +58,10 @@ pub struct Record<'a> {
     pub total: Duration,
     /// Whether the backend's connection had been used before; `None`: there was none.
     pub reused: Option<bool>,
+    /// What the backend's answer came by; `None`: none came.
+    pub upstream: Option<Version>,
+    /// `grpc-status` of the answer.
+    pub call: Option<u8>,
     /// What the cache had; `None`: it was not asked.
     pub cache: Option<CacheResult>,
     pub failure: Option<Failure>,
@@ -101,6 +105,8 @@ impl Record<'_> {
         json_seconds(line, "first_byte", self.first_byte);
         json_seconds(line, "total", Some(self.total));
         json_plain(line, "reused", self.reused);
+        json_text(line, "upstream_protocol", self.upstream.map(|version| version.protocol().as_bytes()));
+        json_plain(line, "grpc_status", self.call);
         json_text(line, "cache", self.cache.map(|result| result.as_str().as_bytes()));
         json_text(line, "reason", self.failure.map(|failure| failure.code().as_bytes()));
         json_text(line, "detail", self.failure.and_then(detail).map(str::as_bytes));

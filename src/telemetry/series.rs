@@ -4,7 +4,7 @@
 //! `Registry` under their name, so a reload that keeps the name keeps the count; locals belong to whoever made them and flush when
 //! dropped. A gauge is flushed as a difference, so what began under one local may end under another.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::names;
 use super::registry::Exporter;
 use crate::config::model::Reason;
 use crate::failure::Failure;
-use crate::message::{Code, Handshake, Told, Version};
+use crate::message::{Code, Handshake, Told, Version, grpc};
 
 /// Values of the label `class`, by hundreds of the status.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -171,7 +171,13 @@ impl RouteSeries {
     }
 
     pub fn local(self: &Arc<Self>) -> RouteLocal {
-        RouteLocal { shared: Arc::clone(self), classes: Default::default(), received: Count::default(), sent: Count::default() }
+        RouteLocal {
+            shared: Arc::clone(self),
+            classes: Default::default(),
+            received: Count::default(),
+            sent: Count::default(),
+            calls: OnceCell::new(),
+        }
     }
 
     fn counters(&self) -> &RouteCounters {
@@ -198,6 +204,8 @@ pub struct RouteLocal {
     classes: [Count; CLASSES.len()],
     received: Count,
     sent: Count,
+    /// Of gRPC, by status; made with the first of them.
+    calls: OnceCell<Box<[Count; grpc::WORDS.len()]>>,
 }
 
 impl RouteLocal {
@@ -213,6 +221,11 @@ impl RouteLocal {
         }
     }
 
+    /// One of them was a call of gRPC that ended so.
+    pub fn call(&self, status: u8) {
+        self.calls.get_or_init(Box::default)[usize::from(status).min(grpc::WORDS.len() - 1)].add(1);
+    }
+
     pub fn flush(&self) {
         if self.classes.iter().all(|class| class.0.get() == 0) {
             return;
@@ -223,6 +236,11 @@ impl RouteLocal {
         }
         self.received.flush(&counters.received);
         self.sent.flush(&counters.sent);
+        if let Some(calls) = self.calls.get() {
+            let shared = &self.shared;
+            let counter = |status| shared.exporter.counter(names::GRPC_CALLS, &[("route", &shared.name), ("status", status)]);
+            flush_used(calls, &grpc::WORDS, counter);
+        }
     }
 }
 
@@ -614,15 +632,12 @@ pub struct WorkerLocal {
     in_flight: Delta,
     /// By result; all workers count into the same.
     handshakes: [Count; Handshake::WORDS.len()],
-    /// By version, like `PROTOCOLS`.
-    protocols: [Count; PROTOCOLS.len()],
+    /// By version.
+    protocols: [Count; Version::PROTOCOLS.len()],
     streams: Delta,
     /// Streams reset by us and by clients, GOAWAYs; each by code.
     spoken: [[Count; Code::WORDS.len()]; 3],
 }
-
-/// Values of the label `protocol`, as ALPN has them.
-const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2"];
 
 /// Counters that begin with what they count.
 fn flush_used<const N: usize>(counts: &[Count; N], words: &[&'static str; N], counter: impl Fn(&'static str) -> Counter) {
@@ -691,7 +706,7 @@ impl WorkerLocal {
         self.streams.flush(&self.shared.streams);
         let counter = |metric, labels: &[_]| self.shared.exporter.counter(metric, labels);
         flush_used(&self.handshakes, &Handshake::WORDS, |result| counter(names::HANDSHAKES, &[("result", result)]));
-        flush_used(&self.protocols, &PROTOCOLS, |protocol| counter(names::PROTOCOLS, &[("protocol", protocol)]));
+        flush_used(&self.protocols, &Version::PROTOCOLS, |protocol| counter(names::PROTOCOLS, &[("protocol", protocol)]));
         let [by_us, by_clients, away] = &self.spoken;
         flush_used(by_us, &Code::WORDS, |code| counter(names::HTTP2_RESETS, &[("by", "proxy"), ("code", code)]));
         flush_used(by_clients, &Code::WORDS, |code| counter(names::HTTP2_RESETS, &[("by", "client"), ("code", code)]));
