@@ -1,7 +1,9 @@
 //! HTTP/2 to backends: what a request and its answer become on the way, how connections are shared, and what becomes of requests when one
 //! of them ends.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -12,6 +14,7 @@ use crate::support::streams::{read, say};
 use crate::support::{Backend, Counting, Frame, Frames, Proxy, Site, Streams, until};
 
 const MAX_CONCURRENT_STREAMS: u16 = 3;
+const INITIAL_WINDOW_SIZE: u16 = 4;
 
 fn site(backend: &Backend) -> Site {
     Site::to([backend.address()]).pool("protocol = \"http2\"").workers(1)
@@ -167,6 +170,80 @@ fn answers_without_content_have_none() {
     line.head(5, OK, true);
     let answer = client.answer();
     assert_eq!((answer.status(), answer.head.get("content-length")), (200, Some("0")));
+}
+
+#[test]
+fn the_end_of_an_answer_without_content_may_come_by_itself() {
+    let (backend, proxy) = by_hand();
+    let mut line = None;
+    for (stream, method, status) in [(1, "HEAD", "200"), (3, "GET", "204"), (5, "GET", "304")] {
+        let mut client = proxy.connect();
+        client.send(format!("{method} /{status} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let line = line.get_or_insert_with(|| Frames::accept(&backend, &[]));
+        line.request();
+        line.head(stream, &[(":status", status), ("x-a", "1")], false);
+        // Who asked has all that there is, while the backend still has the request.
+        let head = client.head();
+        assert_eq!((head.status().to_string().as_str(), head.get("x-a")), (status, Some("1")));
+        proxy.metric_becomes("tidegate_backend_in_flight", &[], 1.0);
+        line.data(stream, "", true);
+        proxy.metric_becomes("tidegate_backend_in_flight", &[], 0.0);
+        assert!(line.round().iter().all(|frame| frame.kind != RST_STREAM), "{status}: {:?}", line.round());
+    }
+    // Content in its place is nobody's.
+    let mut client = proxy.connect();
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut line = line.expect("a connection");
+    line.request();
+    line.head(7, OK, false);
+    line.data(7, "x", false);
+    assert_eq!(client.head().status(), 200);
+    line.reset_code(7);
+    proxy.metric_becomes("tidegate_backend_in_flight", &[], 0.0);
+}
+
+#[test]
+fn whole_answers_without_content_make_up_for_errors() {
+    let backend = Backend::bind();
+    let proxy = site(&backend).pool("eject = { errors = 3, on = [\"500\"] }").start();
+    let mut line = None;
+    for (stream, status) in [(1, "500"), (3, "204"), (5, "500")] {
+        let mut client = proxy.ask("/");
+        let line = line.get_or_insert_with(|| Frames::accept(&backend, &[]));
+        line.request();
+        line.head(stream, &[(":status", status)], false);
+        line.data(stream, "", true);
+        assert_eq!(client.head().status().to_string(), status);
+        proxy.metric_becomes("tidegate_backend_in_flight", &[], 0.0);
+    }
+    proxy.metric_becomes("tidegate_backend_errors_in_a_row", &[], 1.0);
+}
+
+/// A client that does not read holds up its interim answers, and they must not pile up behind it.
+#[test]
+fn interim_answers_without_end_are_an_error_however_slow_the_client() {
+    let (backend, large) = (Backend::bind(), Backend::bind());
+    let site =
+        site(&backend).with(&format!("[pool.large]\nbackends = [\"{}\"]\n[[route]]\npath = \"/large\"\npool = \"large\"", large.address()));
+    let proxy = site.start();
+    let mut client = Frames::with_settings(proxy.web, &[(INITIAL_WINDOW_SIZE, i32::MAX as u32)]);
+    client.window(0, i32::MAX as u32 - 65_535);
+    client.get(1, "/large");
+    let mut upstream = large.accept();
+    upstream.request();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+    upstream.write_at_most(Duration::from_millis(300));
+    let piece = vec![b'x'; 1 << 20];
+    let stopped = (0..900).find_map(|_| upstream.try_send(&piece).err());
+    assert_eq!(stopped.map(|error| error.kind()), Some(ErrorKind::WouldBlock), "the client is held up");
+    client.get(3, "/loop");
+    let mut line = Frames::accept(&backend, &[]);
+    let (stream, ..) = line.request();
+    for _ in 0..100 {
+        line.head(stream, &[(":status", "103"), ("link", "</a>")], false);
+    }
+    line.reset_code(stream);
+    proxy.metric_becomes("tidegate_upstream_attempts_total", &["pool=\"app\"", "outcome=\"cancelled\""], 1.0);
 }
 
 /// Each answer as its frames; what the log calls it, and whether a head had gone out.

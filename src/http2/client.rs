@@ -13,6 +13,7 @@
 //! Dropping what an exchange holds takes the stream back (RST_STREAM with CANCEL); the connection goes on.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -186,6 +187,8 @@ impl Drop for Place {
 /// A request that has been sent, and its answer.
 pub struct Exchange {
     answer: Part,
+    /// Interim heads that came while the one before them was on its way to the client.
+    ahead: VecDeque<Head>,
     /// What still sends the request.
     pump: Option<Pump>,
     timer: Timer,
@@ -225,13 +228,18 @@ impl Place {
                 Poll::Pending => pump = Some(Pump::start(rest)),
             }
         }
-        Ok(Exchange { answer: Part::Head(response), pump, timer: Timer::new(), waiting: None, stall, place: self })
+        let (answer, ahead) = (Part::Head(response), VecDeque::new());
+        Ok(Exchange { answer, ahead, pump, timer: Timer::new(), waiting: None, stall, place: self })
     }
 }
 
 impl Exchange {
     /// Reads one head of an answer: an interim one (1xx) or the final one. `wait`: for it, counted from when the request was sent whole.
     pub async fn read_head(&mut self, wait: Duration) -> Result<Head, Lost> {
+        if let Some(interim) = self.ahead.pop_front() {
+            self.progress();
+            return Ok(interim);
+        }
         let read = poll_fn(|cx| {
             if let Some(failure) = self.pump.as_ref().and_then(Pump::failure) {
                 return Poll::Ready(Err(Lost::sent(failure)));
@@ -255,6 +263,35 @@ impl Exchange {
             self.answer = Part::Content(Inflow::new(stream, length));
         }
         Ok(head)
+    }
+
+    /// Waits for `work`, which passes an interim head on, and reads those that come meanwhile: `h2` would keep them for us without a
+    /// bound, and the client may be slow. Fails where more than `most` wait, or more bytes than a head may have.
+    pub async fn alongside(&mut self, work: impl Future<Output = Result<(), Lost>>, most: usize) -> Result<(), Lost> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Pending => self.poll_ahead(most, cx).map(Err),
+            worked => worked,
+        })
+        .await
+    }
+
+    /// Ready when there are too many.
+    fn poll_ahead(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<Lost> {
+        let Part::Head(response) = &mut self.answer else { return Poll::Pending };
+        // Whatever else there is, an error too, is for `read_head`.
+        while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            let head = match head::response_in(&interim.into_parts().0) {
+                Ok((head, _)) => head,
+                Err(failure) => return Poll::Ready(Lost::begun(failure)),
+            };
+            self.ahead.push_back(head);
+            let bytes: usize = self.ahead.iter().map(|head| head.fields.arena().len()).sum();
+            if self.ahead.len() > most || bytes > head::ANSWER_BYTES_MAX {
+                return Poll::Ready(Lost::begun(Failure::TooManyInterims));
+            }
+        }
+        Poll::Pending
     }
 
     /// Something has come.
@@ -339,11 +376,23 @@ pub fn body<H: Witness + 'static>(exchange: Exchange, bodiless: bool, home: H, t
         home.ended(Ok(()));
         return Body::empty();
     }
+    let answer = Answer { exchange: Some((exchange, home)), total, trailers: None };
     if bodiless {
-        // Whatever else is sent is not for us.
+        see_out(answer);
         return Body::empty();
     }
-    Body::source(Box::new(Answer { exchange: Some((exchange, home)), total, trailers: None }))
+    Body::source(Box::new(answer))
+}
+
+/// The end of an answer without content may come in a frame of its own. Its client need not wait for that, but the backend has not
+/// finished before, and to reset the stream would be to refuse an answer that is fine. Whatever comes in its place is not for us.
+fn see_out<H: Witness + 'static>(mut answer: Answer<H>) {
+    if answer.exchange.as_ref().is_some_and(|(exchange, _)| exchange.pump.as_ref().is_some_and(|pump| !pump.is_whole())) {
+        // The rest of the request is not read for an answer that is here already: its client is told, and has its connection back.
+        return;
+    }
+    // It needs no owner: the answer's own deadlines bound it, and what it holds is what the backend still has to do.
+    tokio::task::spawn_local(async move { poll_fn(|cx| answer.poll_fill(cx)).await });
 }
 
 impl<H: Witness> Source for Answer<H> {

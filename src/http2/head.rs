@@ -197,7 +197,7 @@ fn uri(head: &Head, secure: bool) -> Result<Uri, Failure> {
 }
 
 /// What a backend may send as the head of an answer: as over HTTP/1.1.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_FIELDS_MAX: usize = 256;
 
 /// A backend's answer, and the length of its content where it was said.

@@ -415,7 +415,10 @@ impl Forward<'_> {
             let mut head = exchange.read_head(self.timeouts.first_byte).await?;
             match head.status() {
                 101 => return Err(Lost::begun(Failure::UpgradeUnexpected)),
-                100..200 => self.interim(&mut head, &mut interims).await?,
+                100..200 => {
+                    let passed = self.interim(&mut head, &mut interims);
+                    exchange.alongside(passed, INTERIMS_MAX).await?;
+                }
                 _ => {
                     self.first_byte(began.elapsed(), head.version);
                     if grpc::is_spoken(&head.fields)
