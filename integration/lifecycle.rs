@@ -88,6 +88,25 @@ fn draining_has_an_end() {
     upstream.end();
 }
 
+/// Nothing but a reset tells an HTTP/1.0 client that its answer has not ended with the connection.
+#[test]
+fn an_answer_that_lasts_until_the_close_is_cut_with_a_reset_when_the_process_ends_in_it() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let backend = Backend::bind();
+        let mut proxy = Site::to([backend.address()]).server("drain_delay = \"0s\"\ndrain_timeout = \"300ms\"").start();
+        let mut client = proxy.connect();
+        client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+        let mut upstream = backend.accept();
+        upstream.request();
+        upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        client.head();
+        client.expect("hello");
+        proxy.signal(signal);
+        proxy.exit();
+        assert_eq!(client.rest(), (Vec::new(), End::Reset), "{signal}");
+    }
+}
+
 #[test]
 fn nothing_is_lost_while_clients_come_on_new_connections_and_it_drains() {
     let a = Counting::start("a");

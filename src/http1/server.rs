@@ -351,6 +351,11 @@ impl<H: Handler> Line<H> {
         writer::response_head(&head, framing, connection, Some(&clock::date()), &mut out);
         drop(head);
 
+        if framing == Framing::UntilClose {
+            // Nothing but the close tells this client that the body is over. Wherever it breaks off, with this task or with the process
+            // too, the close must not look like the end.
+            self.io.reset_on_close(true);
+        }
         let to = To { io: &self.io, timer: &self.timer, timeout: terms.write_timeout };
         let written = if bodiless {
             to.flush(&mut out, None).await
@@ -362,16 +367,15 @@ impl<H: Handler> Line<H> {
         };
         match written {
             Ok(()) => {
+                if framing == Framing::UntilClose {
+                    self.io.reset_on_close(false);
+                }
                 body.complete();
                 Ok(if keep { After::Keep } else { After::Close })
             }
             Err(stop) => {
                 let failure = stop.of_answer();
                 body.broke(failure);
-                if framing == Framing::UntilClose {
-                    // Nothing but the close tells this client that the body is over: it must not look like an end.
-                    self.io.reset_on_close();
-                }
                 Err(failure)
             }
         }

@@ -115,14 +115,15 @@ impl Io {
         polled.is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
     }
 
-    /// Makes the close that follows a reset: the other end must not take what it has for whole.
-    pub fn reset_on_close(&self) {
+    /// Whether a close that follows is a reset, because the other end must not take what it has for whole. Whoever closes: the kernel
+    /// does it for a process that was killed, too. Unix sockets know no reset, and close as they always do.
+    pub fn reset_on_close(&self, resets: bool) {
         let stream = &mut *self.0.borrow_mut();
         if let Stream::Tls(stream) = stream {
-            stream.abandon();
+            stream.abandon(resets);
         }
         // Fails only on a socket that is gone already.
-        let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+        let _ = socket2::SockRef::from(&*stream).set_linger(resets.then_some(Duration::ZERO));
     }
 
     /// The descriptor's number, for logs.

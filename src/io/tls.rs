@@ -271,9 +271,9 @@ impl Tls {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
-    /// The close will be no orderly one: do not say that it was.
-    pub fn abandon(&mut self) {
-        self.closed = true;
+    /// Whether a close that follows is no orderly one, and is not to be called one. A session that has failed is never closed in order.
+    pub fn abandon(&mut self, abandoned: bool) {
+        self.closed = abandoned || self.failed.is_some();
     }
 
     /// Reads what is there, behind what could not be opened. 0: the connection has ended.

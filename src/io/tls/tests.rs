@@ -82,7 +82,7 @@ async fn who_has_said_all_still_gets_an_answer() {
 async fn a_connection_that_only_ends_was_cut() {
     let (mut server, mut client) = acquainted().await;
     write(&mut client, b"half of it").await;
-    client.abandon();
+    client.abandon(true);
     poll_fn(|cx| Pin::new(&mut client.socket).poll_shutdown(cx)).await.expect("a FIN");
     assert_eq!(read(&mut server).await.expect("content"), b"half of it");
     assert_eq!(read(&mut server).await.expect_err("no end").kind(), io::ErrorKind::UnexpectedEof);
@@ -115,7 +115,7 @@ async fn half_a_record_is_no_content_yet() {
     assert_eq!(server.read_now(&mut space).expect_err("nothing yet").kind(), io::ErrorKind::WouldBlock);
     rustix::io::write(&client.socket, rest).expect("is taken");
     assert_eq!(read(&mut server).await.expect("content"), b"in two pieces");
-    client.abandon();
+    client.abandon(true);
 }
 
 #[tokio::test]
