@@ -11,12 +11,13 @@
 //! is dropped from untrusted peers and passed on as it is from trusted ones: two lists that say the same thing in two syntaxes are
 //! how backends come to disagree with the proxy, so we extend only one.
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::authority::{self, Authority};
-use super::fields::{Fields, Name, Names};
+use super::fields::{Fields, Name, Names, digits};
 use super::handler::Conn;
 use super::head::{Head, Version};
 
@@ -44,6 +45,9 @@ const REBUILT: Names = CLAIMS.without(Name::Forwarded);
 /// Members of `X-Forwarded-For` that are looked at, from the right.
 const ADDRESSES_MAX: usize = 64;
 
+/// The longest text of an address is one of IPv6.
+const ADDRESS_BYTES: usize = 39;
+
 /// Whether we believe what the peer says about others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
@@ -61,7 +65,8 @@ pub struct Hop {
 impl Hop {
     pub fn new(peer: SocketAddr, local: SocketAddr, secure: bool) -> Hop {
         let mut fields = Fields::with_capacity(128, 3);
-        fields.append_known(Name::XForwardedFor, peer.ip().to_canonical().to_string().as_bytes());
+        let (mut text, mut room) = ([0; ADDRESS_BYTES], [0; 20]);
+        fields.append_known(Name::XForwardedFor, write_address(peer.ip().to_canonical(), &mut text));
         fields.append_known(Name::XForwardedProto, if secure { b"https" } else { b"http" });
         // A Unix socket has no port: then it is the scheme's.
         let port = match local.port() {
@@ -69,7 +74,7 @@ impl Hop {
             0 => 80,
             port => port,
         };
-        fields.append_known(Name::XForwardedPort, port.to_string().as_bytes());
+        fields.append_known(Name::XForwardedPort, digits(port.into(), &mut room));
         Hop { fields }
     }
 
@@ -86,6 +91,22 @@ impl Hop {
     fn own(&self, name: Name) -> &[u8] {
         self.fields.get(name).expect("`new` sets it")
     }
+}
+
+/// An address as text, without the formatter of the standard library for the kind that most are of: it costs a tenth of a connection
+/// that brings one request.
+fn write_address(address: IpAddr, text: &mut [u8; ADDRESS_BYTES]) -> &[u8] {
+    let mut rest = &mut text[..];
+    // What is too long for it does not exist.
+    let _ = match address {
+        IpAddr::V4(address) => address.octets().into_iter().enumerate().try_for_each(|(at, octet)| {
+            rest.write_all(if at == 0 { b"" } else { b"." })?;
+            rest.write_all(digits(octet.into(), &mut [0; 20]))
+        }),
+        IpAddr::V6(address) => write!(rest, "{address}"),
+    };
+    let left = rest.len();
+    &text[..ADDRESS_BYTES - left]
 }
 
 /// What a trusted proxy says of the URL that it was asked for, each thing said once and well, or not at all.

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn request(version: Version, fields: &[(&str, &str)]) -> Head {
@@ -157,4 +159,15 @@ fn the_client_is_the_rightmost_address_that_is_not_ours() {
         "10.0.0.1".parse::<IpAddr>().unwrap(),
         "nobody is trusted by default"
     );
+}
+
+proptest! {
+    #[test]
+    fn an_address_is_written_as_everybody_writes_it(four: u32, six in prop_oneof![any::<u128>(), any::<u32>().prop_map(u128::from)]) {
+        for address in [IpAddr::from(four.to_be_bytes()), IpAddr::from(six.to_be_bytes()), IpAddr::from([0xff; 16])] {
+            let mut text = [0; ADDRESS_BYTES];
+            let expected = address.to_string();
+            prop_assert_eq!(write_address(address, &mut text), expected.as_bytes());
+        }
+    }
 }
