@@ -441,6 +441,34 @@ fn what_was_not_looked_at_is_sent_again_and_what_was_is_finished() {
     assert_eq!(proxy.access("/unseen")["status"], 200);
 }
 
+/// As nginx does behind `keepalive_requests`: of a crowd that comes at once, many see it leave more than once.
+#[test]
+fn a_backend_may_leave_more_than_once_before_it_looks_at_a_request() {
+    let (backend, proxy) = by_hand();
+    let mut client = proxy.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    for _ in 0..4 {
+        let mut line = Frames::accept(&backend, &[]);
+        line.request();
+        line.go_away(0, NO_ERROR);
+        line.assert_ends();
+    }
+    let mut line = Frames::accept(&backend, &[]);
+    assert_eq!(line.message(1).body, b"hi");
+    line.head(1, OK, true);
+    assert_eq!(client.answer().status(), 200);
+    // There is an end to it.
+    let (backend, proxy) = by_hand();
+    let mut client = proxy.ask("/never");
+    for _ in 0..9 {
+        let mut line = Frames::accept(&backend, &[]);
+        line.request();
+        line.go_away(0, NO_ERROR);
+    }
+    assert!(client.answer().text().contains("upstream_refused"));
+    backend.assert_untouched();
+}
+
 #[test]
 fn a_post_that_was_refused_is_sent_again_and_one_that_was_cut_off_is_not() {
     let (backend, proxy) = by_hand();

@@ -31,6 +31,7 @@ mod http2;
 mod http2_backends;
 mod http2_costs;
 mod http2_frames;
+mod http2_peers;
 mod http2_websocket;
 mod lifecycle;
 mod observability;

@@ -7,14 +7,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::support::proxy::{free_address, get};
 use crate::support::{Site, Wire, until};
 
-const SIZES: [(&str, u64); 4] = [("empty", 0), ("byte", 1), ("medium", 64 << 10), ("large", 10 << 20)];
+pub const SIZES: [(&str, u64); 4] = [("empty", 0), ("byte", 1), ("medium", 64 << 10), ("large", 10 << 20)];
 const HUGE: (&str, u64) = ("huge", 1 << 30);
 
 /// A length that divides no buffer size: whatever is lost, doubled or out of order shows.
@@ -42,18 +44,18 @@ fn write_content(file: &Path, size: u64) {
 }
 
 /// Compares a stream with the pattern, piece by piece.
-struct Checker {
+pub struct Checker {
     /// Twice the pattern, so that any piece of up to one period is one comparison.
     pattern: Vec<u8>,
-    offset: u64,
+    pub offset: u64,
 }
 
 impl Checker {
-    fn new() -> Checker {
+    pub fn new() -> Checker {
         Checker { pattern: pattern().repeat(2), offset: 0 }
     }
 
-    fn check(&mut self, bytes: &[u8]) {
+    pub fn check(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PERIOD) {
             let from = (self.offset % PERIOD as u64) as usize;
             assert!(piece == &self.pattern[from..from + piece.len()], "other bytes from offset {}", self.offset);
@@ -63,13 +65,13 @@ impl Checker {
 }
 
 /// A server of another make, ended with the test.
-struct Server {
-    child: Child,
-    address: SocketAddr,
+pub struct Server {
+    pub child: Child,
+    pub address: SocketAddr,
 }
 
 impl Server {
-    fn start(mut command: Command, address: SocketAddr) -> Server {
+    pub fn start(mut command: Command, address: SocketAddr) -> Server {
         let program = command.get_program().to_owned();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("start {program:?}: {error}"));
@@ -125,13 +127,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Asked first: one that has processes of its own ends them.
+        let _ = signal::kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(2) && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 /// Files to serve, and a place for nginx to work in.
-fn stocked(files: &[(&str, u64)]) -> (TempDir, TempDir) {
+pub fn stocked(files: &[(&str, u64)]) -> (TempDir, TempDir) {
     let (root, work) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
     for (name, size) in files {
         write_content(&root.path().join(name), *size);

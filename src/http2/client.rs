@@ -207,6 +207,10 @@ enum Part {
 }
 
 impl Place {
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.0
+    }
+
     /// Sends the head and what is there of the body; a body that goes on is left to a pump.
     /// `body` is taken only when some of it may have been used up. `stall`: without progress, of the answer's content too.
     pub async fn send(self, head: &Head, body: &mut Option<Body>, stall: Duration) -> Result<Exchange, Lost> {

@@ -34,6 +34,9 @@ use crate::upstream::{self, Lease, Seat, Taken, breaker};
 
 /// 1xx answers that one attempt may draw: a backend with more to say ahead of time is stuck in a loop.
 const INTERIMS_MAX: usize = 32;
+/// How often a backend may leave by GOAWAY with one request unseen. Of a crowd that comes at once, those above what a connection serves are
+/// refused each time, and share the next.
+const LEFT_MAX: usize = 8;
 /// A request that must not be repeated takes only a connection that was in use this recently: its backend can hardly have closed it.
 const RESTED_MAX: Duration = Duration::from_secs(1);
 /// The longest answer that is read to its end only to keep the connection.
@@ -369,11 +372,18 @@ impl Forward<'_> {
         self.story.connected(took);
     }
 
-    /// On a stream, of a connection that others use too; and once more on another where the backend was giving that one up.
+    /// On a stream, of a connection that others use too; and once more on another where that one had died. A backend that gives up one
+    /// connection after another, each after so many requests, says of each request that it has not looked at it: it goes on.
     async fn exchange_by_stream(&mut self, lease: &Lease) -> Result<Answered, Lost> {
+        let mut left = 0;
         loop {
             let place = self.place(lease).await?;
+            let connection = place.connection().clone();
             match self.exchange_on_stream(place).await {
+                Err(lost) if lost.untouched && !connection.is_open() && left < LEFT_MAX && self.may_go_again(lost) => {
+                    left += 1;
+                    self.goes_again(lost);
+                }
                 Err(lost) if lost.is_stale() && (self.seen.kept || lost.untouched) && !self.seen.stale && self.may_go_again(lost) => {
                     self.goes_again(lost);
                 }
