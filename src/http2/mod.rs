@@ -14,6 +14,8 @@ mod head;
 mod inflow;
 mod pulse;
 mod relay;
+#[cfg(test)]
+pub mod scripted;
 mod stir;
 mod streams;
 mod tunnel;

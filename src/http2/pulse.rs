@@ -85,3 +85,6 @@ impl Pulse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
