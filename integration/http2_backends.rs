@@ -613,6 +613,25 @@ fn checks_speak_it_too() {
     proxy.metric_becomes("tidegate_backend_up", &[], 0.0);
 }
 
+/// The library's limit, which has no option: if this fails, it has one, or another number, and the README is to say so.
+#[test]
+fn a_hundred_empty_frames_are_borne_and_no_more() {
+    let (backend, proxy) = by_hand();
+    let mut client = proxy.ask("/");
+    let mut line = Frames::accept(&backend, &[]);
+    line.request();
+    line.head(1, OK, false);
+    for _ in 0..100 {
+        line.data(1, "", false);
+    }
+    line.data(1, "hello", false);
+    client.head();
+    client.expect("5\r\nhello\r\n");
+    line.data(1, "", false);
+    assert_eq!(line.goaway().1, ENHANCE_YOUR_CALM);
+    assert_eq!(proxy.access("/")["reason"], "response_malformed");
+}
+
 #[test]
 fn a_frame_that_is_none_ends_the_connection_and_its_requests() {
     let (backend, proxy) = by_hand();

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Backend, Counting, Proxy, Site, Wire};
+use crate::support::frames::*;
+use crate::support::{Backend, Counting, Frames, Proxy, Site, Wire};
 
 /// A socket in a directory of its own.
 struct Socket {
@@ -172,4 +173,38 @@ fn what_a_killed_process_left_is_replaced_and_a_live_one_is_not() {
     assert!(path.exists());
     let _third = other.start();
     exchange(&path, &app, "/third");
+}
+
+/// From one socket to another, all of it by streams.
+#[test]
+fn http2_is_spoken_on_sockets_of_both_sides() {
+    let app = Socket::bind();
+    let web = TempDir::new().expect("a directory");
+    let path = web.path().join("web.sock");
+    let site = Site::new().entries(&format!("\"{}\"", app.address())).pool("protocol = \"http2\"").workers(1);
+    let proxy = site.with(&format!("[listen.local]\naddress = \"unix:{}\"", path.display())).start();
+    let mut client = Frames::connect_unix(&path);
+    client.head(1, &request("POST", "/one"), false);
+    client.data(1, "hi", true);
+    client.get(3, "/two");
+    let mut upstream = Frames::accept_unix(&app.listener, &[]);
+    assert_eq!(upstream.message(1).body, b"hi");
+    let (stream, fields, _) = upstream.request();
+    for (name, value) in [(":path", "/two"), (":authority", "a.example"), ("x-forwarded-for", "127.0.0.1")] {
+        assert!(fields.contains(&(name.to_owned(), value.to_owned())), "{name}: {fields:?}");
+    }
+    upstream.head(stream, &[(":status", "404")], true);
+    upstream.head(1, &[(":status", "200")], false);
+    upstream.data(1, "hello", true);
+    assert_eq!(client.message(3).status(), 404);
+    assert_eq!(client.message(1).body, b"hello");
+    let line = proxy.access("/two");
+    assert_eq!((line["backend"].as_str(), line["upstream_protocol"].as_str()), (Some(&*app.address()), Some("h2")));
+
+    // A socket that is gone is one that nobody has.
+    let Socket { _dir, listener, .. } = app;
+    drop((upstream, listener));
+    client.get(5, "/three");
+    assert_eq!(client.message(5).status(), 502);
+    assert_eq!(proxy.access("/three")["reason"], "connect_refused");
 }

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
@@ -138,7 +141,18 @@ impl Frames {
     /// The backend's end: the proxy's preface and SETTINGS seen, ours sent.
     #[track_caller]
     pub fn accept(backend: &Backend, settings: &[(u16, u32)]) -> Frames {
-        let mut frames = Frames::over(backend.accept_stream());
+        Frames::over(backend.accept_stream()).accepted(settings)
+    }
+
+    /// The same on a Unix socket.
+    #[track_caller]
+    pub fn accept_unix(listener: &UnixListener, settings: &[(u16, u32)]) -> Frames {
+        Frames::over_unix(listener.accept().expect("accept").0).accepted(settings)
+    }
+
+    #[track_caller]
+    fn accepted(self, settings: &[(u16, u32)]) -> Frames {
+        let mut frames = self;
         let mut preface = [0; PREFACE.len()];
         frames.stream.socket().set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         frames.stream.read_exact(&mut preface).expect("a preface");
@@ -174,9 +188,27 @@ impl Frames {
         Frames::carried(Box::new(secure.stream))
     }
 
+    /// Preface and empty SETTINGS sent, the proxy's SETTINGS seen and acknowledged.
+    #[track_caller]
+    pub fn connect_unix(to: &Path) -> Frames {
+        let mut frames = Frames::over_unix(UnixStream::connect(to).unwrap_or_else(|error| panic!("connect to {}: {error}", to.display())));
+        frames.begin();
+        frames.settle();
+        frames
+    }
+
     fn over(stream: TcpStream) -> Frames {
-        stream.set_nonblocking(false).expect("a blocking socket");
         stream.set_nodelay(true).expect("TCP_NODELAY");
+        Frames::of(stream)
+    }
+
+    /// The same calls on another kind of socket.
+    fn over_unix(stream: UnixStream) -> Frames {
+        Frames::of(TcpStream::from(OwnedFd::from(stream)))
+    }
+
+    fn of(stream: TcpStream) -> Frames {
+        stream.set_nonblocking(false).expect("a blocking socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Frames::carried(Box::new(stream))
     }
