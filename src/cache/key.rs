@@ -102,6 +102,14 @@ impl Ignored {
             || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
     }
 
+    /// Whether a parameter that begins so may be one of them.
+    fn may_match(&self, begun: &[u8]) -> bool {
+        let (name, None) = split_once(begun, b'=') else { return self.matches(split_once(begun, b'=').0) };
+        self.all
+            || self.names.iter().any(|other| other.as_bytes().starts_with(name))
+            || self.prefixes.iter().any(|prefix| prefix.as_bytes().starts_with(name) || name.starts_with(prefix.as_bytes()))
+    }
+
     fn is_nothing(&self) -> bool {
         !self.all && self.names.is_empty() && self.prefixes.is_empty()
     }
@@ -173,8 +181,34 @@ impl Spelling {
         }
     }
 
+    /// Queries are kept as they came.
+    pub fn is_plain(&self) -> bool {
+        self.ignored.is_nothing() && !self.sort_query
+    }
+
+    /// Whether some URL whose query begins so is kept, in this spelling, as one with the query `kept`.
+    pub fn may_keep(&self, begun: &[u8], kept: Option<&[u8]>) -> bool {
+        if self.is_plain() {
+            return kept.is_some_and(|kept| kept.starts_with(begun));
+        }
+        let name = |parameter: &[u8]| split_once(parameter, b'=').0.to_vec();
+        let mut left: Vec<&[u8]> = kept.map(|kept| kept.split(|byte| *byte == b'&').collect()).unwrap_or_default();
+        let mut parameters: Vec<&[u8]> = begun.split(|byte| *byte == b'&').collect();
+        // The last may go on; those before it are whole.
+        let open = parameters.pop().unwrap_or_default();
+        for whole in parameters.into_iter().filter(|parameter| !self.ignored.matches(&name(parameter))) {
+            // Sorted, what is first of its name stays first of its name.
+            match left.iter().position(|other| !self.sort_query || name(other) == name(whole)) {
+                Some(at) if left[at] == whole => left.remove(at),
+                _ => return false,
+            };
+        }
+        let is_first = |at: usize| if self.sort_query { left[..at].iter().all(|other| name(other) != name(left[at])) } else { at == 0 };
+        self.ignored.may_match(open) || (0..left.len()).any(|at| left[at].starts_with(open) && is_first(at))
+    }
+
     fn push_query(&self, query: &[u8], out: &mut Vec<u8>) {
-        if self.ignored.is_nothing() && !self.sort_query {
+        if self.is_plain() {
             return piece(out, |out| out.extend_from_slice(query));
         }
         let name = |parameter: &&[u8]| split_once(parameter, b'=').0.to_vec();
@@ -438,7 +472,55 @@ mod tests {
         assert_eq!(Seen::of(b""), None);
     }
 
+    #[test]
+    fn a_beginning_is_held_against_what_is_left_of_a_query() {
+        let ignoring = |names: &[&str], prefixes: &[&str], all| Ignored {
+            names: names.iter().map(|name| (*name).into()).collect(),
+            prefixes: prefixes.iter().map(|prefix| (*prefix).into()).collect(),
+            all,
+        };
+        let some = Spelling { ignored: ignoring(&["fbclid"], &["utm_"], false), sort_query: false };
+        let sorted = Spelling { sort_query: true, ..some.clone() };
+        let all = Spelling { ignored: ignoring(&[], &[], true), sort_query: false };
+        for (spelling, begun, kept, expected) in [
+            (Spelling::default(), "a=1", Some("a=12"), true),
+            (Spelling::default(), "a=1", Some("b&a=1"), false),
+            (Spelling::default(), "", None, false),
+            (all.clone(), "a=1", None, true),
+            (all, "", None, true),
+            (some.clone(), "utm_source=x&a=1", Some("a=12&b"), true),
+            (some.clone(), "utm", Some("a=12&b"), true),
+            (some.clone(), "utm_x=1", None, true),
+            (some.clone(), "fbclid=", None, true),
+            (some.clone(), "fbclidx", None, false),
+            (some.clone(), "a=1&f", Some("a=1"), true),
+            (some.clone(), "a=1&g", Some("a=1"), false),
+            (some.clone(), "a=1&", Some("a=12"), false),
+            (some.clone(), "b=2&a=1", Some("a=1&b=2"), false),
+            (some, "b=2", Some("a=1&b=2"), false),
+            (sorted.clone(), "b=2", Some("a=1&b=2"), true),
+            (sorted.clone(), "b=2&a=1", Some("a=1&b=2"), true),
+            (sorted.clone(), "b=2&a=2", Some("a=1&a=2&b=2"), false),
+            (sorted.clone(), "b=2&a=1&a", Some("a=1&a=2&b=2"), true),
+            (sorted.clone(), "c", Some("a=1&b=2"), false),
+            (sorted, "c=3&", Some("a=1&b=2"), false),
+        ] {
+            assert_eq!(spelling.may_keep(begun.as_bytes(), kept.map(str::as_bytes)), expected, "{spelling:?} {begun} {kept:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_url_is_kept_under_what_each_of_its_beginnings_may_be(
+            query in "[abu=&]{0,8}", ignored in proptest::option::of("[abu]{1,2}"), prefix: bool, sort_query: bool, end: proptest::sample::Index,
+        ) {
+            let (names, prefixes) = if prefix { (vec![], ignored.into_iter().collect()) } else { (ignored.into_iter().collect(), vec![]) };
+            let spelling = Spelling { ignored: Ignored { all: false, names, prefixes }, sort_query };
+            let spelled = spelling.spell(&url("a", &format!("/?{query}")));
+            let kept = Seen::of(&spelled).expect("a key").query;
+            prop_assert!(spelling.may_keep(&query.as_bytes()[..end.index(query.len() + 1)], kept), "{:?}", kept);
+        }
+
         #[test]
         fn different_requests_have_different_keys(a in parts(), b in parts()) {
             let write = |(pool, secure, host, target, value): &(String, bool, String, String, Option<String>)| {

@@ -171,10 +171,14 @@ impl Cache {
         *lock(&self.spellings) = each.into();
     }
 
+    /// In which what is kept is written; the plain one is among them.
+    pub fn spellings(&self) -> Arc<[Spelling]> {
+        lock(&self.spellings).clone()
+    }
+
     /// What is kept under this URL lies under one of these.
     pub fn spelled(&self, url: &Url<'_>) -> Vec<Vec<u8>> {
-        let spellings = lock(&self.spellings).clone();
-        let mut urls: Vec<_> = spellings.iter().map(|spelling| spelling.spell(url)).collect();
+        let mut urls: Vec<_> = self.spellings().iter().map(|spelling| spelling.spell(url)).collect();
         urls.sort();
         urls.dedup();
         urls
@@ -261,10 +265,10 @@ impl Cache {
         met
     }
 
-    /// Of all whose key is meant, from the first of them on in the order of URLs.
-    pub fn purge_from(&self, first: Key, is_meant: impl Fn(&[u8]) -> bool, fate: Fate) -> usize {
+    /// Of all whose key is meant, from the first on in the order of URLs for as long as they are near.
+    pub fn purge_from(&self, first: Key, is_near: impl Fn(&[u8]) -> bool, is_meant: impl Fn(&[u8]) -> bool, fate: Fate) -> usize {
         let mut met = 0;
-        self.index.from(first, is_meant, |key, number| met += usize::from(self.purge(key, number, |_| true, fate)));
+        self.index.from(first, is_near, |key, number| met += usize::from(is_meant(key.bytes()) && self.purge(key, number, |_| true, fate)));
         met
     }
 

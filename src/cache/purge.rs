@@ -20,7 +20,7 @@ pub struct Purge {
 pub enum What {
     Everything,
     Url(Target),
-    /// All whose path, with its query, begins so.
+    /// All whose path, with its query, begins so, as clients write it: what a route leaves out of queries or sorts in them counts too.
     Prefix(Target),
     Tag(Vec<u8>),
 }
@@ -59,15 +59,6 @@ impl What {
         let authority = key::authority(url.authority, url.secure);
         What::Url(Target { secure: url.secure, authority, target: url.target.to_vec() })
     }
-
-    /// `spelled`: where this cache keeps the URL that is meant.
-    fn is_of_key(&self, key: &[u8], spelled: &[Vec<u8>]) -> bool {
-        match self {
-            What::Url(_) => spelled.iter().any(|url| key.starts_with(url)),
-            What::Prefix(target) => target.is_before(key),
-            _ => false,
-        }
-    }
 }
 
 impl Target {
@@ -75,11 +66,57 @@ impl Target {
         Url { secure: self.secure, authority: &self.authority, target: &self.target }
     }
 
+    /// As a prefix, in the letters of the key.
     fn is_before(&self, key: &[u8]) -> bool {
         let Some(seen) = Seen::of(key).filter(|seen| seen.secure == self.secure && seen.authority == self.authority) else {
             return false;
         };
         seen.whole().take(self.target.len()).eq(self.target.iter().copied())
+    }
+
+    /// As a prefix of URLs as clients write them, whose queries are kept in one of these spellings.
+    fn begins(&self, key: &[u8], spellings: &[Spelling]) -> bool {
+        let Some(end) = self.target.iter().position(|byte| *byte == b'?') else { return self.is_before(key) };
+        let (path, begun) = (&self.target[..end], &self.target[end + 1..]);
+        let is_here = |seen: &Seen<'_>| seen.secure == self.secure && seen.authority == self.authority && seen.path == path;
+        Seen::of(key).filter(is_here).is_some_and(|seen| spellings.iter().any(|spelling| spelling.may_keep(begun, seen.query)))
+    }
+
+    /// Where all that it begins is to be looked for.
+    fn places(&self, spellings: &[Spelling]) -> Vec<Place> {
+        let below = |target: &[u8]| Place::Below(Target { target: target.to_vec(), ..self.clone() });
+        match self.target.iter().position(|byte| *byte == b'?') {
+            // What it begins in the client's words may be anywhere among the path's queries, or have lost its own.
+            Some(end) if spellings.iter().any(|spelling| !spelling.is_plain()) => {
+                let path = Url { target: &self.target[..end], ..self.url() };
+                vec![Place::At(Spelling::default().spell(&path)), below(&self.target[..=end])]
+            }
+            _ => vec![below(&self.target)],
+        }
+    }
+}
+
+/// A stretch of the index.
+enum Place {
+    /// One URL, as it is kept.
+    At(Vec<u8>),
+    /// All that begin so.
+    Below(Target),
+}
+
+impl Place {
+    fn first(&self) -> Key {
+        match self {
+            Place::At(url) => Key::of(url),
+            Place::Below(target) => Key::of(&Spelling::default().spell(&target.url())),
+        }
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        match self {
+            Place::At(url) => key.starts_with(url),
+            Place::Below(target) => target.is_before(key),
+        }
     }
 }
 
@@ -87,21 +124,28 @@ impl Purge {
     /// Carries it out; how many entries it met.
     pub fn carry_out(&self, cache: &Cache) -> usize {
         let fate = if self.soft { Fate::Expires } else { Fate::Goes };
-        let spelled = match &self.what {
-            What::Url(target) => cache.spelled(&target.url()),
-            _ => Vec::new(),
+        let spellings = cache.spellings();
+        let places = match &self.what {
+            What::Url(target) => cache.spelled(&target.url()).into_iter().map(Place::At).collect(),
+            What::Prefix(target) => target.places(&spellings),
+            What::Everything | What::Tag(_) => Vec::new(),
+        };
+        let is_meant = |key: &[u8]| match &self.what {
+            What::Prefix(target) => target.begins(key, &spellings),
+            _ => true,
         };
         cache.taint(|key, head| match &self.what {
             What::Everything => true,
             // Of which tags it will be, nobody knows before its head has come.
             What::Tag(tag) => head.is_none_or(|head: &Head| object::tags(&head.fields).iter().any(|other| **other == **tag)),
-            what => what.is_of_key(key, &spelled),
+            What::Url(_) | What::Prefix(_) => places.iter().any(|place| place.has(key)) && is_meant(key),
         });
         let met = match &self.what {
             What::Everything => cache.purge_all(fate),
             What::Tag(tag) => cache.purge_tagged(tag, fate),
-            What::Url(_) => spelled.iter().map(|url| cache.purge_from(Key::of(url), |key| key.starts_with(url), fate)).sum(),
-            What::Prefix(target) => cache.purge_from(Key::of(&Spelling::default().spell(&target.url())), |key| target.is_before(key), fate),
+            What::Url(_) | What::Prefix(_) => {
+                places.iter().map(|place| cache.purge_from(place.first(), |key| place.has(key), is_meant, fate)).sum()
+            }
         };
         cache.series.purged(met);
         met
@@ -115,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::cache::fill::Opened;
+    use crate::cache::key::Ignored;
     use crate::cache::object::Object;
     use crate::cache::policy::{Admitted, Terms, Vary};
     use crate::cache::{Found, Join, Sought};
@@ -129,7 +174,11 @@ mod tests {
     }
 
     fn keep(cache: &Arc<Cache>, authority: &str, target: &str, tags: &str) {
-        let Join::Lead(mut led) = cache.join(&sought(authority, target), Instant::now()) else { panic!("nobody else is there") };
+        keep_at(cache, &sought(authority, target), tags);
+    }
+
+    fn keep_at(cache: &Arc<Cache>, sought: &Sought, tags: &str) {
+        let Join::Lead(mut led) = cache.join(sought, Instant::now()) else { panic!("nobody else is there") };
         let terms = Terms::fresh(Duration::from_secs(9));
         let mut head = Head::response(200, b"", Version::Http11);
         head.fields.append(b"Surrogate-Key", tags.as_bytes());
@@ -180,6 +229,36 @@ mod tests {
             Purge { what: what.clone(), soft: true }.carry_out(&stale);
             assert_eq!(left(&stale, |_| true).len(), KEPT.len());
             assert_eq!(left(&stale, |object| !object.is_expired()), expected, "{what:?}");
+        }
+    }
+
+    /// `ignore_query` and `sort_query` keep a URL under other letters than it is asked for, and purged by, with.
+    #[test]
+    fn a_prefix_means_urls_as_clients_write_them() {
+        let ignored = Ignored { prefixes: vec!["utm_".into()], ..Ignored::default() };
+        let spelling = Spelling { ignored, sort_query: true };
+        for (prefix, expected) in [
+            ("http://a/x?utm_source=*", &["/y?b=2", "/x/y?b=2"][..]),
+            ("http://a/x?b=2*", &["/x", "/x?c=3&a=1", "/y?b=2", "/x/y?b=2"]),
+            ("http://a/x?c=3&*", &["/x", "/y?b=2", "/x/y?b=2"]),
+            ("http://a/x?c=3&b*", &["/x", "/x?c=3&a=1", "/y?b=2", "/x/y?b=2"]),
+            ("http://a/x*", &["/y?b=2"]),
+            ("http://a/*", &[]),
+        ] {
+            let cache = Arc::new(Cache::new("main", 1 << 20, 1 << 16, Registry::new().cache("main")));
+            cache.spell([spelling.clone()].into_iter());
+            let urls = ["/x", "/x?b=2&a=1&c=3", "/x?c=3&a=1", "/y?b=2", "/x/y?b=2"];
+            let sought = |target: &str| {
+                let mut sought = Sought::default();
+                let url = Url { secure: false, authority: b"a", target: target.as_bytes() };
+                sought.set(|out| spelling.write(&url, out), |_| {});
+                sought
+            };
+            urls.iter().for_each(|target| keep_at(&cache, &sought(target), ""));
+            let met = Purge { what: What::of_url(prefix).expect("a URL"), soft: false }.carry_out(&cache);
+            let is_there = |target: &&&str| matches!(cache.find(&mut sought(target), &Fields::default()), Found::Object(_));
+            let left: Vec<_> = urls.iter().filter(is_there).copied().collect();
+            assert_eq!((left, met), (expected.to_vec(), urls.len() - expected.len()), "{prefix}");
         }
     }
 
