@@ -376,6 +376,55 @@ fn the_origin_is_asked_whether_it_still_holds() {
     assert!(origin.request().head.get("if-none-match").is_none(), "what was kept is gone");
 }
 
+/// A HEAD that goes to the origin comes back with the head that a GET would have had (RFC 9111 4.3.5).
+#[test]
+fn a_head_from_the_origin_says_whether_what_is_kept_still_holds() {
+    let kept = "HTTP/1.1 200 OK\r\nCache-Control: max-age=0\r\nETag: \"one\"\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody";
+    for (status, said, expected) in [
+        (200, "ETag: \"one\"\r\nContent-Length: 4", Some("2")),
+        (200, "ETag: \"one\"", Some("2")),
+        (200, "ETag: \"two\"\r\nContent-Length: 4", None),
+        (200, "ETag: \"one\"\r\nContent-Length: 5", None),
+        (200, "ETag: W/\"one\"\r\nContent-Length: 4", None),
+        (200, "ETag: \"one\"\r\nVary: Accept", None),
+        (200, "ETag: \"one\"\r\nSet-Cookie: a=b", None),
+        (200, "Content-Length: 4", None),
+        (404, "ETag: \"one\"\r\nContent-Length: 4", None),
+    ] {
+        let backend = Backend::bind();
+        let proxy = cached(backend.address());
+        let (mut client, mut origin) = first(&backend, &proxy, kept);
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let asked = origin.request();
+        assert!(asked.head.start.starts_with("HEAD ") && asked.head.get("if-none-match").is_none());
+        origin.send(format!("HTTP/1.1 {status} x\r\nCache-Control: max-age=60\r\nX-A: 2\r\n{said}\r\n\r\n"));
+        assert_eq!(client.head().get("cache-status"), Some("tidegate; fwd=stale"), "{said}");
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        if expected.is_none() {
+            assert_eq!(origin.request().head.get("if-none-match"), Some("\"one\""), "{said}");
+            origin.send("HTTP/1.1 304 Not Modified\r\nX-A: 3\r\n\r\n");
+        }
+        let answer = client.answer();
+        assert_eq!((answer.text().as_str(), answer.head.get("x-a")), ("body", expected.or(Some("3"))), "{said}");
+    }
+}
+
+/// Nor does it bring back what was purged while it was under way.
+#[test]
+fn a_head_from_the_origin_revives_nothing() {
+    let kept = "HTTP/1.1 200 OK\r\nCache-Control: max-age=0\r\nETag: \"one\"\r\nContent-Length: 4\r\n\r\nbody";
+    let backend = Backend::bind();
+    let proxy = site(backend.address()).route("cache = { use = \"main\", purge_from = [\"127.0.0.1\"] }").start();
+    let (mut client, mut origin) = first(&backend, &proxy, kept);
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.request();
+    assert_eq!(ask(&proxy, "PURGE / HTTP/1.1").text(), "purged: 1 entries\n");
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"one\"\r\nContent-Length: 4\r\n\r\n");
+    client.head();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(origin.request().head.get("if-none-match").is_none(), "nothing is kept");
+}
+
 /// A 304 is about what was asked for: one that names something else, or that nobody asked for, is no answer to anything.
 #[test]
 fn a_confirmation_of_something_else_confirms_nothing() {

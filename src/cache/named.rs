@@ -207,7 +207,7 @@ impl Cache {
             return Join::Lead(self.lead_alone(sought, now));
         }
         let mut fills = self.fills(sought.url());
-        if let Some(fill) = fills.get(&*sought.bytes).and_then(|fills| fills.last()).filter(|fill| fill.takes_waiters()) {
+        if let Some(fill) = fills.get(&*sought.bytes).and_then(|fills| fills.iter().rfind(|fill| fill.takes_waiters())) {
             return Join::Wait(fill.clone());
         }
         Join::Lead(self.lead(&mut fills, sought, Fill::new(now, true)))

@@ -105,7 +105,7 @@ impl Proxy {
                     match Place::of(&route, seat, pool, timeouts, listener).look(head, &body, story)? {
                         Looked::Answer(answer) => return Ok(answer),
                         Looked::Want(place, want) => return Box::pin(fetch::answer(&place, want, head, story, interim)).await,
-                        Looked::Around(why) => around = Some(why),
+                        Looked::Around(why, checked) => around = Some((why, checked)),
                     }
                 }
                 let change = Change::of(&view.caches, head, &story.conn, listener);
@@ -115,7 +115,10 @@ impl Proxy {
                 if let Some(change) = change {
                     change.answered(&answer);
                 }
-                if let Some(why) = around {
+                if let Some((why, checked)) = around {
+                    if let Some(checked) = checked {
+                        checked.answered(&answer);
+                    }
                     cached::tell_around(&mut answer, why, &route);
                 }
                 Ok(edit::response(answer, &route.route))

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::checked::Checked;
 use super::record::{RouteSeat, Story};
 use super::view::PoolSeat;
 use super::{edit, fetch, purge, reply};
@@ -69,8 +70,8 @@ pub enum Looked<'a> {
     Answer(Answer),
     /// The origin is asked in the cache's name.
     Want(Place<'a>, Want),
-    /// Past the cache, for this reason.
-    Around(&'static str),
+    /// Past the cache, for this reason. Of a HEAD the answer may say something of what is kept.
+    Around(&'static str, Option<Box<Checked>>),
 }
 
 /// What a request wants that the cache has not, or not so that it may be used.
@@ -103,7 +104,7 @@ impl<'a> Place<'a> {
                 return purge::answer(self, head, story).map(Looked::Answer);
             }
             self.tell(story, CacheResult::Bypass);
-            return Ok(Looked::Around(if matches!(method, Method::Get | Method::Head) { "bypass" } else { "method" }));
+            return Ok(Looked::Around(if matches!(method, Method::Get | Method::Head) { "bypass" } else { "method" }, None));
         }
         let mut sought = self.seat.sought.borrow_mut();
         let told = self.seek(head, &story.conn, &mut sought);
@@ -143,9 +144,11 @@ impl<'a> Place<'a> {
             let has_some = is_part || head.fields.may_have(condition::FOR_US);
             known.is_none() && has_some && self.seat.cache.is_marked(&sought, now)
         };
-        if !fills || !speaks_for_all(head, &told, &self.caching.recipe) || is_hopeless() {
+        let is_for_all = speaks_for_all(head, &told, &self.caching.recipe);
+        if !fills || !is_for_all || is_hopeless() {
             self.tell(story, why);
-            return Ok(Looked::Around(told_of(why)));
+            let checked = known.filter(|_| is_for_all).and_then(|known| Checked::of(&self, known, &sought, head, &demands));
+            return Ok(Looked::Around(told_of(why), checked));
         }
         Ok(Looked::Want(self, Want { sought: sought.to_owned(), known, demands, why }))
     }

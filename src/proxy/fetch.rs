@@ -22,7 +22,7 @@ use super::sticky::Session;
 use super::view::PoolSeat;
 use crate::cache::fill::{Fill, Flow, Opened, Seen, Settled};
 use crate::cache::object::Object;
-use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Use, Vary, admit, condition, range, update};
+use crate::cache::policy::{Admitted, Asked, Demands, Received, Refusal, Rules, Terms, Use, Vary, admit, condition, range, update};
 use crate::cache::{Join, Lead, Sought};
 use crate::failure::Failure;
 use crate::io::{Timer, clock};
@@ -383,27 +383,17 @@ impl Errand {
     }
 
     /// What is kept, as the origin has confirmed it.
-    fn confirmed(&self, known: &Arc<Object>, mut news: Head, received: Received, led: Lead) -> Arc<Object> {
-        forwarding::to_downstream(&mut news, false);
-        update::dated(&mut news, &clock::date());
-        news.fields.remove(Name::Via);
-        // With its `Age`, which is that of the word that it still holds.
-        let mut head = update::freshened(&known.head, &news);
-        let admitted = admit(self.asked, &head, received, &self.caching.rules, self.seat.chance());
-        update::prepare(&mut head, admitted.as_ref().map_or(&[], |admitted| &admitted.withheld));
-        match admitted {
-            // Where it is to vary by other fields than before, it lies where others would find it.
-            Ok(admitted) if Some(&admitted.vary) == Vary::of(&known.head.fields).as_ref() => {
-                led.confirm(known, head.compact(), admitted.terms)
-            }
-            _ => {
+    fn confirmed(&self, known: &Arc<Object>, news: Head, received: Received, led: Lead) -> Arc<Object> {
+        match renewed(known, news, self.asked, received, &self.caching.rules, self.seat.chance()) {
+            (head, Some(terms)) => led.confirm(known, head, terms),
+            (head, None) => {
                 // Good for this once, and no more; for others it is as good as it was, where only this client's words are the reason.
                 if !self.is_alone() {
                     led.forget(known);
                     led.release();
                 }
                 let (key, content) = (known.key.clone(), known.content.clone());
-                Arc::new(Object::new(key, head.compact(), known.terms, content, known.asked, known.cost))
+                Arc::new(Object::new(key, head, known.terms, content, known.asked, known.cost))
             }
         }
     }
@@ -490,6 +480,21 @@ impl Errand {
             }
         }
     }
+}
+
+/// The head of what is kept with the origin's newest word about it, and the terms of its use from then on. `None`: with this it may not be
+/// kept where it is.
+pub fn renewed(known: &Object, mut news: Head, asked: Asked, received: Received, rules: &Rules, chance: f64) -> (Head, Option<Terms>) {
+    forwarding::to_downstream(&mut news, false);
+    update::dated(&mut news, &clock::date());
+    news.fields.remove(Name::Via);
+    // With its `Age`, which is that of the word that it still holds.
+    let mut head = update::freshened(&known.head, &news);
+    let admitted = admit(asked, &head, received, rules, chance);
+    update::prepare(&mut head, admitted.as_ref().map_or(&[], |admitted| &admitted.withheld));
+    // Where it is to vary by other fields than before, it lies where others would find it.
+    let lies_well = |admitted: &Admitted| Some(&admitted.vary) == Vary::of(&known.head.fields).as_ref();
+    (head.compact(), admitted.ok().filter(lies_well).map(|admitted| admitted.terms))
 }
 
 /// What `stale-if-error` means by an error (RFC 5861 4).

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod cached;
+mod checked;
 pub mod edit;
 pub mod fetch;
 pub mod forward;

@@ -1,6 +1,7 @@
 //! Conditions (RFC 9110 13): those that clients set, answered from a kept answer, and those that we set to ask the origin about it.
 
 use super::times;
+use crate::message::body::content_length;
 use crate::message::{Fields, Head, Name, Names};
 
 /// Conditions that only the origin can judge.
@@ -44,6 +45,18 @@ pub fn confirms(confirmation: &Head, kept: &Head) -> bool {
         (Some(said), Some(kept)) => is_weakly_same(said, kept),
         // It has got one since, or has none to say.
         _ => true,
+    }
+}
+
+/// Whether the answer to a HEAD is about the very content that is kept, of this length (RFC 9111 4.3.5). `None`: it has nothing that could
+/// tell.
+pub fn is_about(answer: &Head, kept: &Head, length: u64) -> Option<bool> {
+    let validators = || [Name::Etag, Name::LastModified].into_iter().filter(|name| answer.fields.contains(*name));
+    let is_same = |name| answer.fields.get_all(name).eq(kept.fields.get_all(name));
+    let is_as_long = answer.fields.get(Name::ContentLength).is_none_or(|said| content_length(said) == Ok(length));
+    match validators().all(is_same) && is_as_long {
+        false => Some(false),
+        true => validators().next().map(|_| true),
     }
 }
 
@@ -165,6 +178,27 @@ mod tests {
         ] {
             assert_eq!(confirms(&kept(said), &kept(have)), expected, "{said:?} {have:?}");
         }
+    }
+
+    #[test]
+    fn a_head_alone_is_about_what_it_has_the_marks_of() {
+        let tagged = kept(&[("ETag", "\"a\""), ("Last-Modified", NOON)]);
+        for (said, expected) in [
+            (&[("ETag", "\"a\"")][..], Some(true)),
+            (&[("ETag", "\"a\""), ("Last-Modified", NOON), ("Content-Length", "5")], Some(true)),
+            (&[("Last-Modified", NOON)], Some(true)),
+            (&[("ETag", "\"a\""), ("Last-Modified", ELEVEN)], Some(false)),
+            (&[("ETag", "W/\"a\"")], Some(false)),
+            (&[("ETag", "\"a\""), ("ETag", "\"b\"")], Some(false)),
+            (&[("ETag", "\"a\""), ("Content-Length", "6")], Some(false)),
+            (&[("ETag", "\"a\""), ("Content-Length", "five")], Some(false)),
+            (&[("Content-Length", "6")], Some(false)),
+            (&[("Content-Length", "5")], None),
+            (&[], None),
+        ] {
+            assert_eq!(is_about(&kept(said), &tagged, 5), expected, "{said:?}");
+        }
+        assert_eq!(is_about(&tagged, &kept(&[("ETag", "\"a\"")]), 5), Some(false), "it has got a validator that what is kept has not");
     }
 
     #[test]
