@@ -113,7 +113,8 @@ fn fields_for_one_client_are_kept_for_none() {
 fn requests_that_are_not_for_the_cache_go_around_it() {
     let backend = always("Cache-Control: max-age=60", "x");
     let proxy = cached(backend.address());
-    for request in ["OPTIONS / HTTP/1.1", "GET / HTTP/1.1\r\nIf-Match: \"a\"", "GET / HTTP/1.1\r\nContent-Length: 0\r\nRange: bytes=0-0"] {
+    for request in ["OPTIONS / HTTP/1.1", "GET / HTTP/1.1\r\nIf-Match: \"a\"", "GET / HTTP/1.1\r\nContent-Length: 0\r\nRange: bytes=0-0,-1"]
+    {
         assert_eq!(ask(&proxy, request).status(), 200, "{request}");
         assert_eq!(ask(&proxy, request).status(), 200, "{request}");
     }
@@ -164,11 +165,9 @@ fn what_is_kept_answers_heads_parts_and_conditions() {
 fn all_bytes_from_the_first_on_are_fetched_as_the_whole() {
     let backend = always("Cache-Control: max-age=60\r\nETag: \"e\"", "0123456789");
     let proxy = cached(backend.address());
-    for (range, text, said, requests) in [
-        ("bytes=3-", "0123456789", None, 1),
-        ("bytes=0-", "0123456789", Some("bytes 0-9/10"), 2),
-        ("bytes=3-", "3456789", Some("bytes 3-9/10"), 2),
-    ] {
+    for (range, text, said, requests) in
+        [("bytes=0-", "0123456789", Some("bytes 0-9/10"), 1), ("bytes=3-", "3456789", Some("bytes 3-9/10"), 1)]
+    {
         let answer = ask(&proxy, &format!("GET / HTTP/1.1\r\nRange: {range}"));
         assert_eq!((answer.text().as_str(), answer.head.get("content-range")), (text, said), "{range}");
         assert_eq!(backend.requests(), requests, "{range}");

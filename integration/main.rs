@@ -36,6 +36,7 @@ mod http2_websocket;
 mod lifecycle;
 mod observability;
 mod overload;
+mod parts;
 mod peers;
 mod proxy_protocol;
 mod reload;

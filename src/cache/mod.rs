@@ -7,6 +7,7 @@ pub mod named;
 pub mod object;
 pub mod policy;
 pub mod purge;
+mod runs;
 pub mod store;
 
 pub use named::{Cache, Found, Join, Lead, Sought};

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use super::fill::{Fill, Flow, Opened, Settled};
 use super::index::Index;
 use super::key::{self, Key, Spelling, Url};
 use super::object::{Content, Gauge, Object};
-use super::policy::{Terms, Vary};
+use super::policy::{Admitted, Terms, Vary, condition, update};
 use super::store::{Family, Fate, Memory, Slot, Store};
 use crate::failure::Failure;
 use crate::message::{Fields, Head};
@@ -227,7 +228,7 @@ impl Cache {
     fn lead(self: &Arc<Self>, fills: &mut Fills, sought: &Sought, fill: Fill) -> Lead {
         let (key, fill) = (Key::of(&sought.bytes), Arc::new(fill));
         fills.entry(key.clone()).or_default().push(fill.clone());
-        Lead { cache: self.clone(), key, ends: sought.ends, fill, over: false }
+        Lead { cache: self.clone(), key, ends: sought.ends, fill, part: None, over: false }
     }
 
     /// Forgets all answers to this URL, and does not keep what was asked for before: it has been changed.
@@ -290,17 +291,25 @@ impl Cache {
     }
 
     /// Puts an answer in the store, in the family that it belongs to, unless something is there that was asked for later. `key`: up to the
-    /// situation. Under the lock of its URL.
-    fn keep(&self, key: &[u8], ends: Ends, request: &Fields, vary: &Vary, asked: Instant, make: impl FnOnce(Key) -> Object) {
+    /// situation. `make`: of its key and of what is there; `None`: that is to stay. Under the lock of its URL.
+    fn keep(
+        &self,
+        key: &[u8],
+        ends: Ends,
+        request: &Fields,
+        vary: &Vary,
+        asked: Instant,
+        make: impl FnOnce(Key, Option<&Object>) -> Option<Object>,
+    ) {
         let (url, situation) = key.split_at(ends.url);
         let family = match self.store.get(url) {
             Some(Slot::Family(family)) => family,
             // The only one under its URL, and for everybody: it lies there without a family.
             Some(Slot::Object(there)) if vary.is_empty() && there.key.rest() == situation => {
-                return self.keep_newer(Some(there), asked, || make(Key::found_by(key, ends.url)));
+                return self.keep_newer(Some(there), asked, |there| make(Key::found_by(key, ends.url), there));
             }
             Some(Slot::Object(there)) if there.asked > asked && there.key.rest() == situation => return,
-            None if vary.is_empty() => return self.keep_newer(None, asked, || make(Key::found_by(key, ends.url))),
+            None if vary.is_empty() => return self.keep_newer(None, asked, |_| make(Key::found_by(key, ends.url), None)),
             _ => self.family(url, vary.clone()),
         };
         let family = match family.vary.and(vary) {
@@ -314,12 +323,13 @@ impl Cache {
             Some(Slot::Object(there)) => Some(there),
             _ => None,
         };
-        self.keep_newer(there, asked, || make(Key::of(&bytes)));
+        self.keep_newer(there, asked, |there| make(Key::of(&bytes), there));
     }
 
-    fn keep_newer(&self, there: Option<Arc<Object>>, asked: Instant, make: impl FnOnce() -> Object) {
-        if there.is_none_or(|there| there.asked <= asked) {
-            let mut object = make();
+    fn keep_newer(&self, there: Option<Arc<Object>>, asked: Instant, make: impl FnOnce(Option<&Object>) -> Option<Object>) {
+        if there.as_ref().is_none_or(|there| there.asked <= asked)
+            && let Some(mut object) = make(there.as_deref())
+        {
             object.keep(&self.index, &self.kept);
             self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
         }
@@ -348,6 +358,8 @@ pub struct Lead {
     key: Key,
     ends: Ends,
     pub fill: Arc<Fill>,
+    /// It is only this part, of a whole of that length.
+    part: Option<(Range<u64>, u64)>,
     over: bool,
 }
 
@@ -355,6 +367,11 @@ impl Lead {
     /// The answer may be kept, and shared from now on.
     pub fn open(&self, opened: Opened) {
         self.fill.open(opened);
+    }
+
+    /// What is fetched turns out to be this part, of a whole of that length.
+    pub fn of_part(&mut self, part: Range<u64>, whole: u64) {
+        self.part = Some((part, whole));
     }
 
     /// One more piece; where it has become too much, the answer is not kept.
@@ -383,17 +400,42 @@ impl Lead {
         if let Some(opened) = self.fill.opened().filter(|_| !self.fill.is_narrow()) {
             let cost = self.fill.began.elapsed();
             let content = Content::of(self.fill.pieces(), &self.cache.content);
-            let asked = self.fill.began;
-            let make = |key| Object::new(key, opened.head.compact(), opened.admitted.terms, content, asked, cost);
+            let content = match &self.part {
+                None => Some(content),
+                Some((part, whole)) => content.as_part(part.clone(), *whole),
+            };
             let mut fills = self.cache.fills(self.url());
-            if !self.fill.is_tainted() {
+            if let Some(content) = content.filter(|_| !self.fill.is_tainted()) {
                 let key = &self.key.bytes()[..self.ends.situation];
-                self.cache.keep(key, self.ends, request, &opened.admitted.vary, asked, make);
+                let make = |key, there: Option<&Object>| self.made(key, &opened, content, there, cost);
+                self.cache.keep(key, self.ends, request, &opened.admitted.vary, self.fill.began, make);
                 self.cache.series.filled(cost);
             }
             remove(&mut fills, &self.key, &self.fill);
         }
         self.fill.end(Ok(()));
+    }
+
+    /// What is to be kept. A part is joined to those of the same content that are there (RFC 9111 3.4), and takes the place of others, but
+    /// never of a whole: `None`.
+    fn made(&self, key: Key, opened: &Opened, content: Content, there: Option<&Object>, cost: Duration) -> Option<Object> {
+        let Admitted { terms, withheld, .. } = &opened.admitted;
+        let (head, content) = match (there, &self.part) {
+            (Some(there), Some((part, _))) if !content.is_whole() => {
+                if there.content.is_whole() {
+                    return None;
+                }
+                if condition::are_of_one(&there.head, &opened.head) && there.content.len() == content.len() {
+                    let mut head = update::freshened(&there.head, &opened.head);
+                    update::prepare(&mut head, withheld);
+                    (head, there.content.with(&content, part, &self.cache.content))
+                } else {
+                    (opened.head.compact(), content)
+                }
+            }
+            _ => (opened.head.compact(), content),
+        };
+        Some(Object::new(key, head.compact(), *terms, content, self.fill.began, cost))
     }
 
     /// The content broke off.

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use super::index::{self, Index, Listed};
 use super::key::Key;
 use super::policy::Terms;
+use super::runs::{Runs, Stretch};
 use crate::failure::Failure;
 use crate::message::{Body, Fields, Frame, Head, Length, Source};
 
@@ -58,7 +59,7 @@ impl Object {
     /// It is about to be kept: from now on, and for as long as it is there, it is found by URL and tags, and its content counts as kept.
     pub fn keep(&mut self, index: &Arc<Index>, kept: &Gauge) {
         self.listed = Some(index.list(&self.key, &self.tags));
-        self.kept = Some(kept.hold(self.content.len()));
+        self.kept = Some(kept.hold(self.content.here()));
     }
 
     /// Its own on the list.
@@ -159,11 +160,14 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// Content in pieces, shared by all who read it.
+/// Content in pieces, shared by all who read it. Where it has come in parts, those that are here lie behind each other.
 #[derive(Debug, Clone)]
 pub struct Content {
     pieces: Arc<[Bytes]>,
+    /// Of the whole.
     length: u64,
+    /// Which parts are here; `None`: the whole.
+    runs: Option<Arc<Runs>>,
 }
 
 impl Content {
@@ -173,9 +177,38 @@ impl Content {
         // One small piece, too: it may be a part of a much larger buffer, which it would keep.
         let is_scattered = length < (pieces.len() * PIECE_BYTES / 2) as u64;
         let pieces = if is_scattered { gathered(&pieces).into_iter().map(|piece| gauge.count(piece)).collect() } else { pieces };
-        Content { pieces: pieces.into(), length }
+        Content { pieces: pieces.into(), length, runs: None }
     }
 
+    /// As this part of a whole of that length. `None`: it is not as long as the part.
+    pub fn as_part(self, part: Range<u64>, whole: u64) -> Option<Content> {
+        let runs = Runs::of(part, whole);
+        (runs.bytes() == self.length).then(|| Content { length: whole, ..self }.here_are(runs))
+    }
+
+    /// With a part of the same whole, which is put in between. `gauge` counts what is.
+    pub fn with(&self, new: &Content, part: &Range<u64>, gauge: &Gauge) -> Content {
+        let Some(runs) = &self.runs else { return self.clone() };
+        let (runs, stretches) = runs.with(part);
+        let mut pieces = Vec::new();
+        for stretch in stretches {
+            match stretch {
+                Stretch::New => pieces.extend_from_slice(&new.pieces),
+                // A few bytes of a piece would keep all of it in memory.
+                Stretch::Old(row) => pieces.extend(self.cuts(row).map(|(piece, cut)| match cut.len() == piece.len() {
+                    true => piece.clone(),
+                    false => gauge.count(Bytes::copy_from_slice(&piece[cut])),
+                })),
+            }
+        }
+        Content { length: self.length, ..Content::of(pieces, gauge) }.here_are(runs)
+    }
+
+    fn here_are(self, runs: Runs) -> Content {
+        Content { runs: (!runs.is_whole()).then(|| Arc::new(runs)), ..self }
+    }
+
+    /// Of the whole.
     pub fn len(&self) -> u64 {
         self.length
     }
@@ -184,33 +217,62 @@ impl Content {
         self.length == 0
     }
 
-    fn weight(&self) -> usize {
-        self.length as usize + self.pieces.len() * OVERHEAD_PER_PIECE
+    /// Bytes that are here.
+    pub fn here(&self) -> u64 {
+        self.runs.as_ref().map_or(self.length, |runs| runs.bytes())
     }
 
-    /// Parts of it, each behind something of ours, and something behind them all.
-    pub fn parts(&self, parts: Vec<(Bytes, Range<u64>)>, end: Bytes) -> Body {
+    pub fn is_whole(&self) -> bool {
+        self.runs.is_none()
+    }
+
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        self.place(range).is_some()
+    }
+
+    /// Where these bytes are among those that are here; `None`: not all of them are.
+    fn place(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        match &self.runs {
+            None => Some(range.clone()),
+            Some(runs) => runs.place(range),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.here() as usize + self.pieces.len() * OVERHEAD_PER_PIECE + self.runs.as_ref().map_or(0, |runs| runs.weight())
+    }
+
+    /// The pieces that these bytes of what is here are of, and which of each.
+    fn cuts(&self, row: Range<u64>) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
+        let mut next = 0;
+        self.pieces.iter().filter_map(move |piece| {
+            let (at, end) = (next, next + piece.len() as u64);
+            next = end;
+            let (from, to) = (row.start.clamp(at, end), row.end.clamp(at, end));
+            (from < to).then(|| (piece, (from - at) as usize..(to - at) as usize))
+        })
+    }
+
+    /// Parts of it, each behind something of ours, and something behind them all. `None`: not all of them are here.
+    pub fn parts(&self, parts: Vec<(Bytes, Range<u64>)>, end: Bytes) -> Option<Body> {
         let mut pieces = Vec::new();
         for (before, range) in parts {
             pieces.push(before);
-            let mut at = 0;
-            for piece in &*self.pieces {
-                let len = piece.len() as u64;
-                let (from, to) = (range.start.clamp(at, at + len), range.end.clamp(at, at + len));
-                if from < to {
-                    pieces.push(piece.slice((from - at) as usize..(to - at) as usize));
-                }
-                at += len;
-            }
+            pieces.extend(self.cuts(self.place(&range)?).map(|(piece, cut)| piece.slice(cut)));
         }
         pieces.push(end);
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Content { pieces: pieces.into(), length }.body(None)
+        Content { pieces: pieces.into(), length, runs: None }.body(None)
     }
 
-    /// All of it, or a part.
-    pub fn body(&self, range: Option<Range<u64>>) -> Body {
-        match (&*self.pieces, range) {
+    /// All of it, or a part. `None`: not all of that is here.
+    pub fn body(&self, range: Option<Range<u64>>) -> Option<Body> {
+        let range = match range {
+            Some(range) => Some(self.place(&range)?),
+            None if self.is_whole() => None,
+            None => return None,
+        };
+        Some(match (&*self.pieces, range) {
             ([], _) => Body::empty(),
             ([one], None) => Body::full(one.clone()),
             ([one], Some(range)) => Body::full(one.slice(range.start as usize..range.end as usize)),
@@ -220,7 +282,7 @@ impl Content {
                 reader.skip(range.start);
                 Body::source(Box::new(reader))
             }
-        }
+        })
     }
 }
 
@@ -353,7 +415,7 @@ mod tests {
             let pieces = sizes.iter().map(|size| gauge.count(Bytes::from(vec![0; *size]))).collect();
             let content = Content::of(pieces, &gauge);
             assert_eq!(gauge.bytes(), sizes.iter().sum::<usize>() as u64);
-            let body = content.body(None);
+            let body = content.body(None).expect("it is whole");
             drop(content);
             assert_eq!(gauge.bytes(), sizes.iter().sum::<usize>() as u64, "it is being read");
             drop(body);
@@ -365,7 +427,7 @@ mod tests {
     fn scattered_content_is_gathered() {
         let content = Content::of(vec![Bytes::from_static(b"0123456789"); 20_000], &Gauge::default());
         assert_eq!((content.len(), content.pieces.len()), (200_000, 4));
-        assert_eq!(read(content.body(None)).len(), 200_000);
+        assert_eq!(read(content.body(None).expect("it is whole")).len(), 200_000);
     }
 
     proptest! {
@@ -375,17 +437,50 @@ mod tests {
             let mut rest = Bytes::from(whole.clone());
             let content = Content::of(pieces.iter().map(|len| rest.split_to(*len)).collect(), &Gauge::default());
             prop_assert_eq!(content.len(), whole.len() as u64);
-            prop_assert!(frames(content.body(None)) == whole);
+            prop_assert!(frames(content.body(None).unwrap()) == whole);
             if !whole.is_empty() {
                 let (a, b) = (from.index(whole.len()), to.index(whole.len()));
                 let (a, b) = (a.min(b), a.max(b) + 1);
-                let part = || content.body(Some(a as u64..b as u64));
+                let part = || content.body(Some(a as u64..b as u64)).unwrap();
                 prop_assert_eq!(part().length(), Length::Exact((b - a) as u64));
                 prop_assert!(read(part()) == whole[a..b]);
                 prop_assert!(frames(part()) == whole[a..b]);
-                let several = content.parts(vec![(Bytes::from_static(b"<"), a as u64..b as u64), (Bytes::from_static(b"|"), 0..1)], Bytes::from_static(b">"));
+                let several = content.parts(vec![(Bytes::from_static(b"<"), a as u64..b as u64), (Bytes::from_static(b"|"), 0..1)], Bytes::from_static(b">")).unwrap();
                 prop_assert!(frames(several) == [b"<", &whole[a..b], b"|", &whole[..1], b">"].concat());
             }
+        }
+
+        /// Parts come in any order, overlap, and leave gaps; whatever is answered is the origin's, and what is not here is not answered.
+        #[test]
+        fn parts_are_never_other_bytes_than_the_wholes(
+            parts in proptest::collection::vec((0usize..400_000, 1usize..150_000, 1usize..40_000), 1..12), from in 0usize..450_000, long in 1usize..100_000,
+        ) {
+            const WHOLE: usize = 500_000;
+            let byte = |at: usize| (at % 251) as u8;
+            let gauge = Gauge::default();
+            let mut kept: Option<Content> = None;
+            let mut here = vec![false; WHOLE];
+            for (at, long, step) in parts {
+                let part = at..(at + long).min(WHOLE);
+                let bytes: Vec<u8> = part.clone().map(byte).collect();
+                let pieces = bytes.chunks(step).map(|piece| gauge.count(Bytes::copy_from_slice(piece))).collect();
+                let range = part.start as u64..part.end as u64;
+                let new = Content::of(pieces, &gauge).as_part(range.clone(), WHOLE as u64).expect("as long as it says");
+                kept = Some(match kept { None => new, Some(kept) => kept.with(&new, &range, &gauge) });
+                here[part].fill(true);
+            }
+            let kept = kept.unwrap();
+            prop_assert_eq!((kept.len(), kept.here()), (WHOLE as u64, here.iter().filter(|here| **here).count() as u64));
+            prop_assert_eq!(gauge.bytes(), kept.here(), "what is counted is what is held");
+            prop_assert_eq!(kept.body(None).is_some(), here.iter().all(|here| *here));
+            let wanted = from..(from + long).min(WHOLE);
+            let range = wanted.start as u64..wanted.end as u64;
+            match kept.body(Some(range.clone())) {
+                Some(body) => prop_assert!(read(body) == wanted.clone().map(byte).collect::<Vec<u8>>()),
+                None => prop_assert!(!here[wanted.clone()].iter().all(|here| *here)),
+            }
+            let several = kept.parts(vec![(Bytes::from_static(b"<"), range)], Bytes::from_static(b">"));
+            prop_assert_eq!(several.is_some(), here[wanted].iter().all(|here| *here));
         }
     }
 }

@@ -81,6 +81,8 @@ pub struct Want {
     pub known: Option<Arc<Object>>,
     pub demands: Demands,
     pub why: CacheResult,
+    /// Only that part of it which the request asks for.
+    pub part: bool,
 }
 
 impl<'a> Place<'a> {
@@ -109,23 +111,24 @@ impl<'a> Place<'a> {
         let mut sought = self.seat.sought.borrow_mut();
         let told = self.seek(head, &story.conn, &mut sought);
         let (demands, now) = (Demands::of(&head.fields), story.arrived());
-        let (known, why) = match self.seat.cache.find(&mut sought, &head.fields) {
+        let (kept, why) = match self.seat.cache.find(&mut sought, &head.fields) {
+            Found::Object(object) if !holds(&object, head) => (Some(object), CacheResult::Partial),
             Found::Object(object) => match object.terms.judge(&demands, object.is_expired(), now) {
                 Use::Fresh => {
                     if self.caching.refresh_ahead && self.is_due(&object, now) {
                         fetch::refresh(&self, &object, &sought, head, &told, demands, story);
                     }
                     self.tell(story, CacheResult::Hit);
-                    return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
+                    return self.serve(head, &object, now, Say::Hit).map(Looked::Answer);
                 }
                 Use::WhileRevalidated => {
                     fetch::refresh(&self, &object, &sought, head, &told, demands, story);
                     self.tell(story, CacheResult::Stale);
-                    return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
+                    return self.serve(head, &object, now, Say::Hit).map(Looked::Answer);
                 }
                 Use::Accepted => {
                     self.tell(story, CacheResult::Stale);
-                    return Ok(Looked::Answer(self.serve(head, &object, now, Say::Hit)));
+                    return self.serve(head, &object, now, Say::Hit).map(Looked::Answer);
                 }
                 Use::Validated => (Some(object), CacheResult::Expired),
             },
@@ -136,9 +139,16 @@ impl<'a> Place<'a> {
             self.tell(story, CacheResult::Refused);
             return Err(Failure::NotCached);
         }
-        // A part of what is not there, or a head alone, fills nothing.
+        let known = kept.clone().filter(|_| why != CacheResult::Partial);
         let is_part = head.fields.contains(Name::Range);
-        let fills = method == Method::Get && (known.is_some() || !is_part || range::is_all(&head.fields));
+        // Of what is not there the part is fetched and kept, but not on conditions: with these the origin may leave out half of the head.
+        let is_fetched_as_part = known.is_none()
+            && range::is_one(&head.fields)
+            && !range::is_all(&head.fields)
+            && !head.fields.may_have(condition::FOR_US)
+            && !head.fields.contains(Name::IfRange);
+        // Several parts at once, or a head alone, fill nothing.
+        let fills = method == Method::Get && (known.is_some() || !is_part || is_fetched_as_part || range::is_all(&head.fields));
         // It will hardly be kept: then what the client has already is the origin's to judge, which may spare itself the content.
         let is_hopeless = || {
             let has_some = is_part || head.fields.may_have(condition::FOR_US);
@@ -147,10 +157,10 @@ impl<'a> Place<'a> {
         let is_for_all = speaks_for_all(head, &told, &self.caching.recipe);
         if !fills || !is_for_all || is_hopeless() {
             self.tell(story, why);
-            let checked = known.filter(|_| is_for_all).and_then(|known| Checked::of(&self, known, &sought, head, &demands));
+            let checked = kept.filter(|_| is_for_all).and_then(|known| Checked::of(&self, known, &sought, head, &demands));
             return Ok(Looked::Around(told_of(why), checked));
         }
-        Ok(Looked::Want(self, Want { sought: sought.to_owned(), known, demands, why }))
+        Ok(Looked::Want(self, Want { sought: sought.to_owned(), known, demands, why, part: is_fetched_as_part }))
     }
 
     /// The key under which the answer to this request is kept, and what the origin is told that is in it.
@@ -177,31 +187,29 @@ impl<'a> Place<'a> {
         early >= object.terms.fresh_for(now).as_secs_f64()
     }
 
-    /// What is kept, as this request wants it: the whole, a part, or the word that the client has it already.
-    pub fn serve(&self, request: &Head, object: &Object, now: Instant, say: Say) -> Answer {
+    /// What is kept, as this request wants it: the whole, a part, or the word that the client has it already. Fails where only some of it
+    /// is kept, and something else is wanted.
+    pub fn serve(&self, request: &Head, object: &Object, now: Instant, say: Say) -> Result<Answer, Failure> {
         let mut head = object.head.copy();
-        let mut body = None;
-        if condition::is_not_modified(&request.fields, &object.head) {
-            body = Some(not_modified(&mut head));
+        let body = if condition::is_not_modified(&request.fields, &object.head) {
+            Some(not_modified(&mut head))
         } else if request.fields.contains(Name::Range) && request.method() == Method::Get && object.head.status() == 200 {
-            body = self.part(request, object, &mut head);
-        }
+            self.part(request, object, &mut head)
+        } else {
+            object.content.body(None)
+        };
+        let body = body.filter(|_| holds(object, request)).ok_or(Failure::Internal)?;
         let age = object.terms.age(now).as_secs();
         head.fields.append_known(Name::Age, digits(age, &mut [0; 20]));
         self.sign(&mut head, say, Some((object, now)));
-        edit::own(Answer::Reply { head, body: body.unwrap_or_else(|| object.content.body(None)) }, &self.route.route)
+        Ok(edit::own(Answer::Reply { head, body }, &self.route.route))
     }
 
-    /// Some of it, where the request's conditions allow. `None`: the whole.
+    /// As the request's range has it, where its conditions allow. `None`: it is not here.
     fn part(&self, request: &Head, object: &Object, head: &mut Head) -> Option<Body> {
-        if !condition::allows_ranges(&request.fields, &object.head) {
-            return None;
-        }
         let length = object.content.len();
-        let mut fields = request.fields.get_all(Name::Range);
-        let field = fields.next().filter(|_| fields.next().is_none())?;
-        match range::part(field, length) {
-            Part::Whole => None,
+        match wanted(object, request) {
+            Part::Whole => object.content.body(None),
             Part::Nothing => {
                 restate(head, 416);
                 head.fields.remove(Name::ContentLength);
@@ -210,14 +218,14 @@ impl<'a> Place<'a> {
             }
             Part::Bytes(range) => {
                 state_range(head, range.clone(), length);
-                Some(object.content.body(Some(range)))
+                object.content.body(Some(range))
             }
-            Part::Several(ranges) => Some(self.several(ranges, object, head)),
+            Part::Several(ranges) => self.several(ranges, object, head),
         }
     }
 
     /// Parts in one answer (RFC 9110 14.6).
-    fn several(&self, ranges: Vec<Range<u64>>, object: &Object, head: &mut Head) -> Body {
+    fn several(&self, ranges: Vec<Range<u64>>, object: &Object, head: &mut Head) -> Option<Body> {
         let length = object.content.len();
         // What nobody could have put into the content.
         let boundary = format!("{:032x}", self.seat.random.borrow_mut().u128(..));
@@ -282,6 +290,27 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Whether all is here that a request wants of what is kept. Some of it answers for no more than a part (RFC 9111 3.3).
+pub fn holds(object: &Object, request: &Head) -> bool {
+    object.content.is_whole()
+        || match wanted(object, request) {
+            Part::Bytes(range) => object.content.has(&range),
+            Part::Several(ranges) => ranges.iter().all(|range| object.content.has(range)),
+            Part::Whole | Part::Nothing => false,
+        }
+}
+
+/// What of a content a request wants.
+fn wanted(object: &Object, request: &Head) -> Part {
+    let mut fields = request.fields.get_all(Name::Range);
+    match (fields.next(), fields.next()) {
+        (Some(field), None) if request.method() == Method::Get && condition::allows_ranges(&request.fields, &object.head) => {
+            range::part(field, object.content.len())
+        }
+        _ => Part::Whole,
+    }
+}
+
 /// What `Cache-Status` says.
 #[derive(Debug, Clone, Copy)]
 pub enum Say {
@@ -294,6 +323,7 @@ pub fn told_of(why: CacheResult) -> &'static str {
     match why {
         CacheResult::Miss => "uri-miss",
         CacheResult::VaryMiss => "vary-miss",
+        CacheResult::Partial => "partial",
         CacheResult::Bypass => "bypass",
         _ => "stale",
     }

@@ -8,13 +8,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cached::{CacheSeat, Place, Say, Want, not_modified, speaks_for_all, state_range, told_of};
+use super::cached::{CacheSeat, Place, Say, Want, holds, not_modified, speaks_for_all, state_range, told_of};
 use super::edit::{self, Asks};
 use super::forward;
 use super::record::{Exchange, Ledger, RouteSeat, Story};
@@ -44,8 +45,8 @@ const OF_THE_CLIENT: Names = Names::of(&[Name::Range, Name::IfRange, Name::IfNon
 /// What the cache has not, from the origin: through whoever fetches it already, or by leading.
 pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Story, interim: &mut dyn Interim) -> Result<Answer, Failure> {
     let cache = &place.seat.cache;
-    // What is for one client alone, by its own words, makes nobody wait.
-    let alone = want.demands.no_store || head.fields.contains(Name::Authorization);
+    // What is for one client alone, by its own words, makes nobody wait; nor does a part, since others may want another.
+    let alone = want.demands.no_store || head.fields.contains(Name::Authorization) || want.part;
     let mut join = match alone {
         true => Join::Lead(cache.lead_alone(&want.sought, Instant::now())),
         false => cache.join(&want.sought, Instant::now()),
@@ -66,6 +67,11 @@ pub async fn answer(place: &Place<'_>, want: Want, head: &Head, story: &mut Stor
                 place.tell(story, CacheResult::Collapsed);
                 return Err(failure);
             }
+            // Who leads has asked about a part, and it is not that which is wanted here.
+            Some(Seen::Settled(Settled::Kept(object))) if !holds(&object, head) && failed + 1 < FAILURES_MAX => {
+                failed += 1;
+                cache.join(&want.sought, Instant::now())
+            }
             Some(seen) => match share(place, &want, &fill, seen, head, story) {
                 Some(answer) => return Ok(answer),
                 None => Join::Lead(cache.lead_alone(&want.sought, Instant::now())),
@@ -85,7 +91,7 @@ pub fn refresh(place: &Place<'_>, object: &Arc<Object>, sought: &Sought, head: &
     match place.seat.cache.join(sought, Instant::now()) {
         Join::Wait(_) => object.give_up(),
         Join::Lead(led) => {
-            let errand = Errand::new(place, head, story, Some(object.clone()), Demands::default());
+            let errand = Errand::new(place, head, story, Some(object.clone()), Demands::default(), false);
             tokio::task::spawn_local(errand.run(led, Rc::default()));
         }
     }
@@ -117,7 +123,7 @@ fn share(place: &Place<'_>, want: &Want, fill: &Arc<Fill>, seen: Seen, request: 
                 return None;
             }
             let told = Say::Forwarded { why: told_of(want.why), status: None, stored: false, collapsed: true, detail: None };
-            place.serve(request, &object, now, told)
+            place.serve(request, &object, now, told).ok()?
         }
         Seen::Settled(Settled::Released | Settled::Failed(_)) => return None,
     };
@@ -134,7 +140,7 @@ async fn lead(
     interim: &mut dyn Interim,
 ) -> Result<Answer, Failure> {
     let known = want.known.clone();
-    let errand = Errand::new(place, head, story, known, want.demands);
+    let errand = Errand::new(place, head, story, known, want.demands, want.part);
     let report = Rc::new(Report::default());
     let mut errand = Running(Some(Box::pin(errand.run(led, report.clone()))));
     let news = loop {
@@ -166,7 +172,9 @@ async fn lead(
         }
         News::Open(opened, own, body) => {
             place.tell(story, want.why);
-            Ok(place.pass_on(head, &opened, own, body, told(Some(opened.head.status()), true, None)))
+            // What is kept of a part is kept as of its whole.
+            let status = own.as_ref().unwrap_or(&opened.head).status();
+            Ok(place.pass_on(head, &opened, own, body, told(Some(status), true, None)))
         }
         News::Kept(object, result) => {
             place.tell(story, result);
@@ -174,7 +182,7 @@ async fn lead(
                 CacheResult::Stale => Say::Hit,
                 _ => told(Some(304), true, None),
             };
-            Ok(place.serve(head, &object, Instant::now(), told))
+            place.serve(head, &object, Instant::now(), told)
         }
         News::Passed(mut answer, mut body, refusal) => {
             place.tell(story, want.why);
@@ -296,10 +304,12 @@ struct Errand {
     /// What is kept, and asked about.
     known: Option<Arc<Object>>,
     demands: Demands,
+    /// Only the part that the client asks for.
+    part: bool,
 }
 
 impl Errand {
-    fn new(place: &Place<'_>, head: &Head, story: &Story, known: Option<Arc<Object>>, demands: Demands) -> Errand {
+    fn new(place: &Place<'_>, head: &Head, story: &Story, known: Option<Arc<Object>>, demands: Demands, part: bool) -> Errand {
         let client = head.copy();
         let mut request = head.copy();
         let asked = Asked {
@@ -307,7 +317,7 @@ impl Errand {
             authorized: head.fields.contains(Name::Authorization),
             no_store: Demands::of(&head.fields).no_store,
         };
-        request.fields.remove_all(OF_THE_CLIENT);
+        request.fields.remove_all(if part { OF_THE_CLIENT.without(Name::Range) } else { OF_THE_CLIENT });
         if let Some(known) = &known {
             condition::ask(&mut request.fields, &known.head);
         }
@@ -327,6 +337,7 @@ impl Errand {
             asked,
             known,
             demands,
+            part,
         }
     }
 
@@ -405,16 +416,35 @@ impl Errand {
 
     /// A new answer: for all, where it may be kept, else for the leader alone. `report`: where somebody waits for it. Nobody else may be
     /// given a reader, for one that does not read holds up the fetch.
-    async fn take(&self, mut head: Head, body: Body, received: Received, led: Lead, report: Option<&Rc<Report>>) {
+    async fn take(&self, mut head: Head, body: Body, received: Received, mut led: Lead, report: Option<&Rc<Report>>) {
         forwarding::to_downstream(&mut head, false);
         let most = self.seat.cache.object_bytes_max();
+        // A part is kept under the head of its whole; the client gets it under its own.
+        let mut sent = None;
+        let part = if self.part { part_of(&head, &body) } else { None };
+        if let Some((_, whole)) = &part {
+            update::dated(&mut head, &clock::date());
+            sent = Some(head.copy());
+            update::into_whole(&mut head, *whole);
+        }
         let admitted =
-            admit(self.asked, &head, received, &self.caching.rules, self.seat.chance()).and_then(|admitted| match body.length() {
-                Length::Exact(length) if length > most => Err(Refusal::TooLarge),
+            admit(self.asked, &head, received, &self.caching.rules, self.seat.chance()).and_then(|admitted| match (&part, body.length()) {
+                (Some((_, whole)), _) if *whole > most => Err(Refusal::TooLarge),
+                (None, Length::Exact(length)) if length > most => Err(Refusal::TooLarge),
+                // What else a range has drawn is no answer to who asks without one.
+                _ if self.part && head.status() != 200 => Err(Refusal::Status),
                 _ => Ok(admitted),
             });
         let admitted = match admitted {
             Ok(admitted) => admitted,
+            Err(refusal) if self.part => {
+                // Nobody waits for it, and of the whole it says nothing.
+                led.fail(None);
+                if let Some(report) = report {
+                    report.news.set(Some(News::Passed(sent.unwrap_or(head), body, refusal)));
+                }
+                return;
+            }
             Err(refusal) => {
                 // By its own words it may say nothing about what others would get.
                 if !self.is_alone() && head.status() >= 500 {
@@ -435,15 +465,17 @@ impl Errand {
         };
         update::dated(&mut head, &clock::date());
         // `private="x-user"`: this client is that user.
-        let own = (!admitted.withheld.is_empty()).then(|| {
-            let mut own = head.copy();
+        let own = (sent.is_some() || !admitted.withheld.is_empty()).then(|| {
+            let mut own = sent.unwrap_or_else(|| head.copy());
             let cookie = [b"set-cookie".to_vec()];
             let for_nobody = if self.caching.rules.strip_cookies { &cookie[..] } else { &[] };
             update::prepare(&mut own, for_nobody);
             own
         });
         update::prepare(&mut head, &admitted.withheld);
-        if admitted.terms.judge(&Demands::default(), false, received.at) != Use::Fresh {
+        if let Some((part, whole)) = part {
+            led.of_part(part, whole);
+        } else if admitted.terms.judge(&Demands::default(), false, received.at) != Use::Fresh {
             // Kept to be asked about, but nobody else can use it as it is.
             led.mark();
         }
@@ -495,6 +527,17 @@ pub fn renewed(known: &Object, mut news: Head, asked: Asked, received: Received,
     // Where it is to vary by other fields than before, it lies where others would find it.
     let lies_well = |admitted: &Admitted| Some(&admitted.vary) == Vary::of(&known.head.fields).as_ref();
     (head.compact(), admitted.ok().filter(lies_well).map(|admitted| admitted.terms))
+}
+
+/// Which part an answer is, and of a whole of which length, where it can be kept beside other parts of the same: it is one alone, says where
+/// it belongs, and by a strong entity tag to what (RFC 9110 15.3.7).
+fn part_of(head: &Head, body: &Body) -> Option<(Range<u64>, u64)> {
+    let (part, whole) = range::sent(&head.fields).filter(|_| head.status() == 206 && condition::strong_tag(head).is_some())?;
+    let is_that_long = match body.length() {
+        Length::Exact(length) => length == part.end - part.start,
+        Length::Unknown => true,
+    };
+    is_that_long.then_some((part, whole))
 }
 
 /// What `stale-if-error` means by an error (RFC 5861 4).

@@ -260,6 +260,8 @@ pub enum CacheResult {
     Miss,
     /// Only answers for other requests.
     VaryMiss,
+    /// Some of it, but not all of what was asked for.
+    Partial,
     /// Too old, and the origin had a new one.
     Expired,
     /// The request is not one for the cache.
@@ -269,7 +271,8 @@ pub enum CacheResult {
 }
 
 impl CacheResult {
-    const LABELS: [&'static str; 9] = ["hit", "stale", "revalidated", "collapsed", "miss", "vary_miss", "expired", "bypass", "refused"];
+    const LABELS: [&'static str; 10] =
+        ["hit", "stale", "revalidated", "collapsed", "miss", "vary_miss", "partial", "expired", "bypass", "refused"];
 
     /// The word for logs and metrics.
     pub fn as_str(self) -> &'static str {

@@ -48,6 +48,20 @@ pub fn confirms(confirmation: &Head, kept: &Head) -> bool {
     }
 }
 
+/// Whether both are parts of one content: they have the same strong entity tag (RFC 9110 15.3.7.3).
+pub fn are_of_one(one: &Head, other: &Head) -> bool {
+    strong_tag(one).is_some_and(|tag| strong_tag(other) == Some(tag))
+}
+
+/// `None`: it has none, or more than one, or only one that other bytes may have as well.
+pub fn strong_tag(head: &Head) -> Option<&[u8]> {
+    let mut tags = head.fields.get_all(Name::Etag);
+    match (tags.next(), tags.next()) {
+        (Some(tag), None) => Some(tag).filter(|tag| tag.len() >= 2 && tag.starts_with(b"\"") && tag.ends_with(b"\"")),
+        _ => None,
+    }
+}
+
 /// Whether the answer to a HEAD is about the very content that is kept, of this length (RFC 9111 4.3.5). `None`: it has nothing that could
 /// tell.
 pub fn is_about(answer: &Head, kept: &Head, length: u64) -> Option<bool> {
@@ -178,6 +192,23 @@ mod tests {
         ] {
             assert_eq!(confirms(&kept(said), &kept(have)), expected, "{said:?} {have:?}");
         }
+    }
+
+    #[test]
+    fn only_strong_tags_hold_parts_together() {
+        let are_of_one = |one: &[(&str, &str)], other: &[(&str, &str)]| are_of_one(&kept(one), &kept(other));
+        assert!(are_of_one(&[("ETag", "\"a\"")], &[("ETag", "\"a\"")]));
+        for both in [
+            &[("ETag", "W/\"a\"")][..],
+            &[("ETag", "a")],
+            &[("ETag", "\"")],
+            &[("ETag", "\"a\""), ("ETag", "\"a\"")],
+            &[],
+            &[("Last-Modified", NOON)],
+        ] {
+            assert!(!are_of_one(both, both), "{both:?}");
+        }
+        assert!(!are_of_one(&[("ETag", "\"a\"")], &[("ETag", "\"b\"")]) && !are_of_one(&[("ETag", "\"a\"")], &[("ETag", "W/\"a\"")]));
     }
 
     #[test]

@@ -28,6 +28,26 @@ pub fn is_all(request: &Fields) -> bool {
     }
 }
 
+/// Whether a request is for one part, wherever the content ends.
+pub fn is_one(request: &Fields) -> bool {
+    let mut fields = request.get_all(Name::Range);
+    match (fields.next(), fields.next()) {
+        (Some(field), None) => matches!(part(field, u64::MAX), Part::Bytes(_)),
+        _ => false,
+    }
+}
+
+/// Which bytes an answer has, of a whole of which length. `None`: several parts, or it does not say, or says what can not be.
+pub fn sent(answer: &Fields) -> Option<(Range<u64>, u64)> {
+    let mut fields = answer.get_all(Name::ContentRange);
+    let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+    let (unit, said) = field.trim_ascii().split_at_checked(6)?;
+    let slash = said.iter().position(|byte| *byte == b'/')?;
+    let dash = said[..slash].iter().position(|byte| *byte == b'-')?;
+    let (first, last, whole) = (number(&said[..dash])?, number(&said[dash + 1..slash])?, number(&said[slash + 1..])?);
+    (unit.eq_ignore_ascii_case(b"bytes ") && first <= last && last < whole).then(|| (first..last + 1, whole))
+}
+
 pub fn part(field: &[u8], length: u64) -> Part {
     let Some(specs) = specs(field) else { return Part::Whole };
     let (mut ranges, mut asked): (Vec<Range<u64>>, _) = (Vec::new(), false);
@@ -134,7 +154,48 @@ mod tests {
         }
     }
 
+    #[test]
+    fn one_part_is_one_wherever_it_ends() {
+        let is_one = |lines: &[&str]| is_one(&Fields::of(&lines.iter().map(|line| ("Range", *line)).collect::<Vec<_>>()));
+        assert!(is_one(&["bytes=0-1"]) && is_one(&["Bytes= 5- "]) && is_one(&["bytes=-5"]));
+        for lines in [&[][..], &["bytes=0-1,3-4"], &["bytes=0-1", "bytes=0-1"], &["bytes=2-1"], &["bytes=-0"], &["lines=0-1"]] {
+            assert!(!is_one(lines), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_says_which_it_is() {
+        for (field, expected) in [
+            ("bytes 0-1/10", Some((0..2, 10))),
+            ("Bytes 9-9/10", Some((9..10, 10))),
+            ("bytes 0-9/10", Some((0..10, 10))),
+            ("bytes 0-1/*", None),
+            ("bytes */10", None),
+            ("bytes 0-10/10", None),
+            ("bytes 2-1/10", None),
+            ("bytes=0-1/10", None),
+            ("bytes 0-1", None),
+            ("bytes 0/10", None),
+            ("bytes -1/10", None),
+            ("bytes 0-1/10, bytes 3-4/10", None),
+            ("bytes 0-99999999999999999999/99999999999999999999", None),
+            ("lines 0-1/10", None),
+            ("", None),
+        ] {
+            assert_eq!(sent(&Fields::of(&[("Content-Range", field)])), expected, "{field}");
+        }
+        assert_eq!(sent(&Fields::of(&[])), None);
+        assert_eq!(sent(&Fields::of(&[("Content-Range", "bytes 0-1/10"), ("Content-Range", "bytes 0-1/10")])), None);
+    }
+
     proptest! {
+        #[test]
+        fn what_an_answer_says_lies_within_the_whole(field in "bytes [0-9]{1,2}-[0-9]{1,2}/[0-9]{1,2}|[a-z0-9/ -]{0,12}") {
+            if let Some((part, whole)) = sent(&Fields::of(&[("Content-Range", &*field)])) {
+                prop_assert!(part.start < part.end && part.end <= whole);
+            }
+        }
+
         #[test]
         fn a_part_lies_within_the_whole(field in "(bytes=)?[0-9a,-]{0,24}", raw in proptest::collection::vec(any::<u8>(), 0..20), length: u64) {
             for field in [field.as_bytes(), &raw] {

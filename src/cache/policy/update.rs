@@ -1,6 +1,7 @@
 //! Heads of kept answers: what is left out when one is kept, and what a 304 changes in it (RFC 9111 3.1 and 3.2).
 
-use crate::message::{Fields, Head, Name, Names};
+use crate::message::fields::digits;
+use crate::message::{Fields, Head, Name, Names, Version};
 
 /// Not kept beyond what `forwarding` takes out: `Age` is told anew each time, the others are about one exchange.
 const NOT_KEPT: Names = Names::of(&[Name::Age, Name::Trailer, Name::CacheStatus]);
@@ -13,6 +14,14 @@ pub fn prepare(head: &mut Head, withheld: &[Vec<u8>]) {
     head.fields.remove_all(NOT_KEPT);
     head.fields.remove_named(b"proxy-authentication-info");
     withheld.iter().for_each(|name| head.fields.remove_named(name));
+}
+
+/// The head that a whole of this length would have, of that of a part (RFC 9110 15.3.7.3).
+pub fn into_whole(head: &mut Head, length: u64) {
+    let reason = head.fields.keep(b"OK");
+    head.begin_response(200, reason, Version::Http11);
+    head.fields.remove_all(Names::of(&[Name::ContentLength, Name::ContentRange]));
+    head.fields.append_known(Name::ContentLength, digits(length, &mut [0; 20]));
 }
 
 /// RFC 9110 6.6.1: who receives an answer without a date, and keeps it, puts it in.
@@ -58,7 +67,6 @@ pub fn into_not_modified(head: &mut Head) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Version;
 
     fn head(status: u16, list: &[(&str, &str)]) -> Head {
         let mut head = Head::response(status, b"", Version::Http11);
@@ -78,6 +86,13 @@ mod tests {
         assert_eq!(answer.fields.iter().map(|(_, name, _)| name.to_vec()).collect::<Vec<_>>(), [&b"b"[..], b"ETag", b"date"]);
         dated(&mut answer, b"later");
         assert_eq!(values(&answer, "date"), ["now"]);
+    }
+
+    #[test]
+    fn a_part_has_the_head_of_its_whole() {
+        let mut part = head(206, &[("Content-Range", "bytes 0-4/10"), ("Content-Length", "5"), ("ETag", "\"a\"")]);
+        into_whole(&mut part, 10);
+        assert_eq!((part.status(), values(&part, "content-length"), values(&part, "content-range")), (200, vec!["10".to_owned()], vec![]));
     }
 
     #[test]
