@@ -276,3 +276,38 @@ fn what_was_asked_for_earlier_takes_no_place_of_what_is_newer() {
     forgetting.forget(&known);
     assert!(is(&cache, "new"));
 }
+
+/// Fetches this part of ten bytes, with so many of its own.
+fn fill_part(cache: &Arc<Cache>, tag: &str, part: Range<u64>, bytes: u64) {
+    let mut led = cache.lead_alone(&sought("/"), Instant::now());
+    let mut opened = opened(&[]);
+    opened.head.fields.append(b"ETag", tag.as_bytes());
+    led.of_part(part.clone(), 10);
+    led.open(opened);
+    led.pour((part.start..part.start + bytes).map(|at| at as u8).collect::<Vec<u8>>().into());
+    led.finish(&Fields::of(&[]));
+}
+
+#[test]
+fn parts_are_joined_and_take_no_place_of_a_whole() {
+    let cache = cache(1 << 20, 1 << 16);
+    let kept = || match cache.find(&mut sought("/"), &Fields::of(&[])) {
+        Found::Object(object) => Some((object.head.fields.find("etag").next().map(<[u8]>::to_vec), object.content.here())),
+        _ => None,
+    };
+    let is = |tag: &str, bytes| kept() == Some((Some(tag.as_bytes().to_vec()), bytes));
+    fill_part(&cache, "\"a\"", 0..4, 3);
+    assert_eq!(kept(), None, "it is shorter than it says");
+    fill_part(&cache, "\"a\"", 0..4, 4);
+    fill_part(&cache, "\"a\"", 3..6, 3);
+    assert!(is("\"a\"", 6));
+    fill_part(&cache, "\"b\"", 6..10, 4);
+    assert!(is("\"b\"", 4), "it is of another content");
+    fill_part(&cache, "\"b\"", 0..8, 8);
+    assert!(is("\"b\"", 10));
+    fill_part(&cache, "\"c\"", 0..4, 4);
+    assert!(is("\"b\"", 10), "a whole is more than a part");
+    assert_eq!((cache.content_beside(), cache.kept.bytes()), (0, 10));
+    cache.invalidate(&url("/"));
+    assert_eq!((kept(), cache.content.bytes()), (None, 0));
+}

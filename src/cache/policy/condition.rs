@@ -39,12 +39,16 @@ pub fn ask(request: &mut Fields, kept: &Head) {
     }
 }
 
-/// Whether a 304 is about the kept answer (RFC 9111 4.3.4): one that names another entity tag is about something else.
+/// Whether a 304 is about the kept answer (RFC 9111 4.3.4): one that names another entity tag, or where no tags can be compared another date,
+/// is about something else. One that names nothing is about what was asked for.
 pub fn confirms(confirmation: &Head, kept: &Head) -> bool {
-    match (confirmation.fields.get(Name::Etag), kept.fields.get(Name::Etag)) {
-        (Some(said), Some(kept)) => is_weakly_same(said, kept),
-        // It has got one since, or has none to say.
-        _ => true,
+    let of = |name| (confirmation.fields.get(name), kept.fields.get(name));
+    match (of(Name::Etag), of(Name::LastModified)) {
+        // Weakly, since servers that compress weaken the tag of an answer, but not always that of its confirmation.
+        ((Some(said), Some(kept)), _) => is_weakly_same(said, kept),
+        (_, (Some(said), Some(kept))) => said == kept || times::date(said).is_some_and(|said| times::date(kept) == Some(said)),
+        // A tag that is new is of nothing that was kept.
+        ((said, _), _) => said.is_none(),
     }
 }
 
@@ -188,7 +192,14 @@ mod tests {
             (&[("ETag", "W/\"a\"")], &[("ETag", "\"a\"")], true),
             (&[("ETag", "\"b\"")], &[("ETag", "\"a\"")], false),
             (&[], &[("ETag", "\"a\"")], true),
-            (&[("ETag", "\"a\"")], &[("Last-Modified", NOON)], true),
+            (&[("ETag", "\"a\"")], &[("Last-Modified", NOON)], false),
+            (&[("ETag", "\"a\""), ("Last-Modified", NOON)], &[("Last-Modified", NOON)], true),
+            (&[("ETag", "\"a\""), ("Last-Modified", ELEVEN)], &[("ETag", "\"a\""), ("Last-Modified", NOON)], true),
+            (&[("Last-Modified", ELEVEN)], &[("Last-Modified", NOON)], false),
+            (&[("Last-Modified", "Sunday, 06-Nov-94 12:00:00 GMT")], &[("Last-Modified", NOON)], true),
+            (&[("Last-Modified", NOON)], &[("ETag", "\"a\"")], true),
+            (&[("Last-Modified", "soon")], &[("Last-Modified", "later")], false),
+            (&[], &[("Last-Modified", NOON)], true),
         ] {
             assert_eq!(confirms(&kept(said), &kept(have)), expected, "{said:?} {have:?}");
         }
