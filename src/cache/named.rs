@@ -420,22 +420,20 @@ impl Lead {
     /// never of a whole: `None`.
     fn made(&self, key: Key, opened: &Opened, content: Content, there: Option<&Object>, cost: Duration) -> Option<Object> {
         let Admitted { terms, withheld, .. } = &opened.admitted;
-        let (head, content) = match (there, &self.part) {
-            (Some(there), Some((part, _))) if !content.is_whole() => {
-                if there.content.is_whole() {
-                    return None;
-                }
-                if condition::are_of_one(&there.head, &opened.head) && there.content.len() == content.len() {
-                    let mut head = update::freshened(&there.head, &opened.head);
-                    update::prepare(&mut head, withheld);
-                    (head, there.content.with(&content, part, &self.cache.content))
-                } else {
-                    (opened.head.compact(), content)
-                }
+        let there = there.filter(|_| !content.is_whole());
+        if there.is_some_and(|there| there.content.is_whole()) {
+            return None;
+        }
+        let is_of_one = |there: &&Object| condition::are_of_one(&there.head, &opened.head) && there.content.len() == content.len();
+        let (head, content) = match (there.filter(is_of_one), &self.part) {
+            (Some(there), Some((part, _))) => {
+                let mut head = update::freshened(&there.head, &opened.head);
+                update::prepare(&mut head, withheld);
+                (head.compact(), there.content.with(&content, part, &self.cache.content))
             }
             _ => (opened.head.compact(), content),
         };
-        Some(Object::new(key, head.compact(), *terms, content, self.fill.began, cost))
+        Some(Object::new(key, head, *terms, content, self.fill.began, cost))
     }
 
     /// The content broke off.
