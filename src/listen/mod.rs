@@ -129,8 +129,12 @@ mod tests {
 
     #[test]
     fn both_wildcards_of_one_port_live_side_by_side() {
-        let v6 = bind_ip("[::]:0".parse().expect("is an address"), 1).expect("binds");
-        let port = v6[0].local_addr().expect("is bound").port();
-        bind_ip(SocketAddr::from(([0, 0, 0, 0], port)), 1).expect("binds beside it");
+        // The port may be somebody's in the other family.
+        let is_shared = (0..10).any(|_| {
+            let v6 = bind_ip("[::]:0".parse().expect("is an address"), 1).expect("binds");
+            let port = v6[0].local_addr().expect("is bound").port();
+            bind_ip(SocketAddr::from(([0, 0, 0, 0], port)), 1).is_ok()
+        });
+        assert!(is_shared);
     }
 }
