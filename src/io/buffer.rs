@@ -149,7 +149,8 @@ impl Buffer {
         }
     }
 
-    fn fill_now(&mut self, io: &Io) -> io::Result<usize> {
+    /// Reads once, if something is there; `WouldBlock` else.
+    pub fn fill_now(&mut self, io: &Io) -> io::Result<usize> {
         let n = io.read_now(self.space())?;
         self.filled(n);
         Ok(n)
