@@ -823,3 +823,107 @@ fn a_purge_by_method_is_for_those_who_may_and_stays_here() {
     assert_eq!(ask(&proxy, "PURGE /elsewhere HTTP/1.1").status(), 200);
     assert_eq!(backend.requests(), 6, "without a cache it is a method as any other");
 }
+
+#[test]
+fn the_cache_says_what_it_keeps_and_why() {
+    let backend = Backend::bind();
+    let proxy = cached(backend.address());
+    let explain = |url: &str| {
+        let (code, said, complaint) = proxy.command(&["explain", "--cache", url, "--json"]);
+        assert_eq!(complaint, "", "{url}");
+        (code, serde_json::from_str::<serde_json::Value>(&said).expect("JSON"))
+    };
+    let (mut client, mut origin) = first(
+        &backend,
+        &proxy,
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60, stale-if-error=9\r\nCache-Tag: news, sport\r\nContent-Length: 4\r\n\r\nbody",
+    );
+    let (code, said) = explain("http://A:80/");
+    assert_eq!((code, &said["stored"], &said["caches"][0]["name"]), (Some(0), &true.into(), &"main".into()));
+    let answer = &said["caches"][0]["answers"][0];
+    for (key, expected) in [("key", "http://a/"), ("pool", "app"), ("state", "fresh")] {
+        assert_eq!(answer[key], expected, "{answer}");
+    }
+    for (key, expected) in [("status", 200), ("lifetime_seconds", 60), ("stale_if_error_seconds", 9), ("content_bytes", 4)] {
+        assert_eq!(answer[key], expected, "{answer}");
+    }
+    assert_eq!(answer["tags"], serde_json::json!(["news", "sport"]));
+    assert_eq!(answer["because"], serde_json::json!(["cache-control: max-age=60, stale-if-error=9"]));
+    assert!(answer["bytes"].as_u64() > answer["content_bytes"].as_u64());
+
+    assert_eq!(proxy.command(&["purge", "http://a/", "--soft"]).0, Some(0));
+    assert_eq!(explain("http://a/").1["caches"][0]["answers"][0]["state"], "purged softly");
+
+    client.send("GET /mine HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.request();
+    assert_eq!(explain("http://a/mine").1["caches"][0]["fetching"], 1);
+    origin.send("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 4\r\n\r\nmine");
+    assert_eq!(client.answer().text(), "mine");
+    let (code, said) = explain("http://a/mine");
+    assert_eq!((code, &said["stored"], &said["caches"][0]["last_refused"]), (Some(1), &false.into(), &"private".into()));
+    assert!(proxy.command(&["explain", "--cache", "http://a/"]).1.contains("lifetime_seconds"), "for reading, too");
+    assert_eq!(proxy.command(&["explain", "--cache", "/x"]).0, Some(1));
+}
+
+#[test]
+fn what_is_listed_is_there_before_anybody_asks() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let site = site(backend.address()).route("cache = \"main\"").with("[[route]]\nhost = \"gone\"\nrespond = { status = 404 }");
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let (file, list) = (dir.path().join("tidegate.toml"), dir.path().join("sitemap.xml"));
+    let text = site.text().replace("[cache.main]", "[cache.main]\nwarm = \"popular.txt\"\nwarm_at_once = 3");
+    std::fs::write(&file, text).expect("write the configuration");
+    let popular: String = (0..100).map(|n| format!("http://a/{n}\n")).collect();
+    std::fs::write(dir.path().join("popular.txt"), format!("# popular\n{popular}")).expect("write the list");
+    std::fs::write(&list, "<urlset><url><loc>http://b/?x=1&amp;y=2</loc></url><url><loc>http://gone/</loc></url></urlset>").expect("write");
+    let proxy = site.start_at(dir, file);
+    proxy.metric_becomes("tidegate_cache_fills_total", &[], 100.0);
+    assert!(backend.peak() <= 3, "{} at once", backend.peak());
+    status_says(&ask(&proxy, "GET /99 HTTP/1.1"), "hit");
+    proxy.logged("the caches are warmed");
+
+    let list = list.display().to_string();
+    let (code, said, complaint) = proxy.command(&["warm", &list, "http://b/more"]);
+    assert_eq!((code, said.as_str()), (Some(1), "warmed: 2 of 3 URLs, 1 failed\n"), "{complaint}");
+    assert_eq!(backend.requests(), 102);
+    let mut wire = proxy.connect();
+    wire.send("GET /?x=1&y=2 HTTP/1.1\r\nHost: b\r\n\r\n");
+    status_says(&wire.answer(), "hit");
+    assert_eq!(proxy.command(&["warm", "http://b/more"]), (Some(0), "warmed: 1 of 1 URLs, 0 failed\n".to_owned(), String::new()));
+    assert_eq!(proxy.command(&["warm", "/no/such/file"]).0, Some(1));
+    assert_eq!(backend.requests(), 102, "they were there");
+}
+
+#[test]
+fn what_was_hottest_is_there_after_a_restart() {
+    let backend = always("Cache-Control: max-age=60", "x");
+    let site = site(backend.address()).route("cache = \"main\"");
+    let site_text = site.text().replace("[cache.main]", "[cache.main]\nhottest = \"hottest.txt\"\nhottest_urls = 1");
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let elsewhere = tempfile::TempDir::new().expect("a directory");
+    // Both runs find the same file.
+    let kept = elsewhere.path().join("hottest.txt");
+    let site_text = site_text.replace("\"hottest.txt\"", &format!("{:?}", kept.display().to_string()));
+    let file = dir.path().join("tidegate.toml");
+    std::fs::write(&file, &site_text).expect("write the configuration");
+    let mut proxy = site.start_at(dir, file);
+    ask(&proxy, "GET /seldom HTTP/1.1");
+    let mut wire = proxy.connect();
+    for _ in 0..300 {
+        wire.send("GET /often?x HTTP/1.1\r\nHost: a\r\n\r\n");
+        wire.answer();
+    }
+    wire.finish();
+    proxy.signal(nix::sys::signal::Signal::SIGTERM);
+    proxy.exit();
+    assert_eq!(std::fs::read_to_string(&kept).expect("it is written"), "http://a/often?x\n");
+    let before = backend.requests();
+
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let file = dir.path().join("tidegate.toml");
+    std::fs::write(&file, &site_text).expect("write the configuration");
+    let proxy = site.start_at(dir, file);
+    proxy.metric_becomes("tidegate_cache_fills_total", &[], 1.0);
+    status_says(&ask(&proxy, "GET /often?x HTTP/1.1"), "hit");
+    assert_eq!(backend.requests(), before + 1);
+}

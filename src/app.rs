@@ -5,7 +5,9 @@
 
 mod account;
 mod certificates;
+mod kept;
 mod verbs;
+mod warm;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use tracing::{error, info, warn};
 use crate::address::Address;
 use crate::admin::{
     Admin, Command, LastReload, ListenerStatus, NameStatus, Order, PoolStatus, PurgeOrder, Readiness, ReloadReport, Sources, Stage, Status,
-    VerbReport, WorkerStatus,
+    VerbReport, WarmOrder, WorkerStatus,
 };
 use crate::backend::Backend;
 use crate::config::model::{self, Listener};
@@ -140,6 +142,7 @@ struct App {
     files: HashMap<usize, SocketFile>,
     /// How many connections each listener may have, by its name.
     quotas: HashMap<String, Arc<Quota>>,
+    warming: warm::Warming,
     readiness: Readiness,
     last_reload: Option<LastReload>,
     started: Instant,
@@ -217,6 +220,7 @@ impl App {
             listening: HashMap::new(),
             files: HashMap::new(),
             quotas: HashMap::new(),
+            warming: warm::Warming::default(),
             readiness,
             last_reload: None,
             started: Instant::now(),
@@ -225,6 +229,7 @@ impl App {
         };
         app.listen(bound);
         app.probe();
+        app.warm_at_start();
         app.readiness.advance(Stage::Ready);
         Ok(app)
     }
@@ -258,6 +263,7 @@ impl App {
                 _ = upkeep.tick() => {
                     self.state.registry.upkeep();
                     self.state.each_cache().iter().for_each(|cache| cache.report());
+                    self.warming.look_back();
                     verbs::readmit(&self.current.load());
                     self.current.load().pools.iter().for_each(|pool| pool.ward.tick(std::time::Instant::now()));
                     self.listening.values().for_each(|listening| listening.look_back());
@@ -285,6 +291,7 @@ impl App {
             }
         }
         self.workers.end();
+        warm::remember(&self.config, self.file.as_deref(), &self.state);
         if let Some(admin) = self.admin {
             admin.abort();
         }
@@ -323,6 +330,9 @@ impl App {
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::Status { reply } => drop(reply.send(self.status())),
             Command::Purge { order, reply } => drop(reply.send(self.purge(&order))),
+            Command::Warm { order, reply } => drop(reply.send(self.warm(&order))),
+            Command::Warmed { reply } => drop(reply.send(self.warming.report())),
+            Command::Kept { query, reply } => drop(reply.send(kept::report(&query, &self.state.each_cache()))),
             Command::Tell { order, reply } => drop(reply.send(self.tell(&order))),
         }
     }
@@ -342,6 +352,22 @@ impl App {
         info!(entries = met, order = ?order, "purged by hand");
         let done = if order.purge.soft { "made stale" } else { "purged" };
         VerbReport { ok: true, report: format!("{done}: {met} entries") }
+    }
+
+    fn warm(&mut self, order: &WarmOrder) -> VerbReport {
+        self.warming.begin(order, &self.config, &self.state, &self.workers)
+    }
+
+    /// What the caches' own lists name, as one list.
+    fn warm_at_start(&mut self) {
+        let caches = &self.config.caches;
+        let recalled = caches.iter().flat_map(|cache| warm::recall(cache, self.file.as_deref()));
+        let mut urls: Vec<_> = caches.iter().flat_map(|cache| cache.warm.iter().cloned()).collect();
+        urls.extend(recalled);
+        if !urls.is_empty() {
+            let at_once = caches.iter().map(|cache| cache.warm_at_once).max().unwrap_or(1);
+            self.warm(&WarmOrder { urls, at_once });
+        }
     }
 
     fn tell(&mut self, order: &Order) -> VerbReport {

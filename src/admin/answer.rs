@@ -18,10 +18,12 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Sources;
+use super::kept::KeptQuery;
 use super::purge::PurgeOrder;
 use super::readiness::Stage;
 use super::status::Command;
 use super::verb::{Order, VerbReport};
+use super::warm::WarmOrder;
 
 const BODY_BYTES: usize = 4 << 10;
 /// For `app` to carry out a command; less than an exchange may take, so that the answer still gets out.
@@ -42,6 +44,8 @@ POST /api/eject   pool, backend, for (JSON): no requests at all, for that time o
 POST /api/resume  pool, backend (JSON): as the file has it again
 POST /api/weight  pool, backend, weight (JSON): another weight than the file's
 POST /api/purge   url, tag or all, cache, soft (JSON): takes answers out of the caches; a url ending in * is a prefix
+POST /api/warm    urls, at_once (JSON): fetches these into the caches; GET says how far it is
+POST /api/cache   url (JSON): what the caches have under it, and why
 ";
 
 type Answer = Response<Full<Bytes>>;
@@ -55,7 +59,8 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
         );
     }
     // Read even where nothing is expected: an unread body would cut the answer off as the connection closes.
-    let Ok(body) = Limited::new(body, BODY_BYTES).collect().await else {
+    let most = if head.uri.path() == WarmOrder::PATH { WarmOrder::BODY_BYTES } else { BODY_BYTES };
+    let Ok(body) = Limited::new(body, most).collect().await else {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "The request body is broken or too large.\n");
     };
     let path = head.uri.path();
@@ -101,14 +106,33 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             },
             Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
         },
+        ("GET", WarmOrder::PATH) => match ask(sources, |reply| Command::Warmed { reply }).await {
+            Some(report) => json(StatusCode::OK, &report),
+            None => no_reply(),
+        },
+        ("POST", WarmOrder::PATH) => match WarmOrder::read(&body.to_bytes()) {
+            Ok(order) => match ask(sources, |reply| Command::Warm { order, reply }).await {
+                Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::CONFLICT }, &report),
+                None => no_reply(),
+            },
+            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+        },
+        ("POST", KeptQuery::PATH) => match KeptQuery::read(&body.to_bytes()) {
+            Ok(query) => match ask(sources, |reply| Command::Kept { query, reply }).await {
+                Some(report) => json(StatusCode::OK, &report),
+                None => no_reply(),
+            },
+            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+        },
         (_, "/" | "/metrics" | "/live" | "/ready" | "/api/status" | "/api/config") => not_allowed("GET, HEAD"),
+        (_, WarmOrder::PATH) => not_allowed("GET, HEAD, POST"),
         (_, path) if is_write(path) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "There is nothing here; see /.\n"),
     }
 }
 
 fn is_write(path: &str) -> bool {
-    path == "/api/reload" || path == PurgeOrder::PATH || Order::PATHS.contains(&path)
+    path == "/api/reload" || path == PurgeOrder::PATH || path == KeptQuery::PATH || path == WarmOrder::PATH || Order::PATHS.contains(&path)
 }
 
 /// `None`: `app` is ending, or too busy to answer in time.

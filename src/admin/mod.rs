@@ -20,11 +20,14 @@ use tracing::warn;
 use crate::telemetry::{CertificateSample, NameSample, PoolSample, Registry};
 
 mod answer;
+mod kept;
 mod purge;
 mod readiness;
 mod status;
 mod verb;
+mod warm;
 
+pub use kept::{CacheReport, KeptAnswer, KeptQuery, KeptReport};
 pub use purge::PurgeOrder;
 pub use readiness::{Readiness, Stage};
 pub use status::{
@@ -32,6 +35,7 @@ pub use status::{
     ReloadReport, Status, WorkerStatus,
 };
 pub use verb::{Order, Verb, VerbReport};
+pub use warm::{WarmOrder, WarmReport};
 
 const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);

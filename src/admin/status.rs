@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::kept::{KeptQuery, KeptReport};
 use super::purge::PurgeOrder;
 use super::readiness::Stage;
 use super::verb::{Order, VerbReport};
+use super::warm::{WarmOrder, WarmReport};
 use crate::address::Address;
 
 /// To `app`. An asker that no longer waits has dropped its receiver; the command is carried out all the same.
@@ -19,6 +21,9 @@ pub enum Command {
     Status { reply: oneshot::Sender<Status> },
     Tell { order: Order, reply: oneshot::Sender<VerbReport> },
     Purge { order: PurgeOrder, reply: oneshot::Sender<VerbReport> },
+    Warm { order: WarmOrder, reply: oneshot::Sender<VerbReport> },
+    Warmed { reply: oneshot::Sender<WarmReport> },
+    Kept { query: KeptQuery, reply: oneshot::Sender<KeptReport> },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

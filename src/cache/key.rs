@@ -334,6 +334,26 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// In whose name it is kept; empty: it is no whole key.
+pub fn partition(key: &[u8]) -> &[u8] {
+    let behind_url = || {
+        let (_, rest) = take(key.get(1..)?)?;
+        let (_, rest) = take(rest)?;
+        // A query, or that there is none.
+        let rest = take(rest).map_or_else(|| rest.get(LENGTH..), |(_, rest)| Some(rest))?;
+        Some(take(rest)?.0)
+    };
+    behind_url().unwrap_or_default()
+}
+
+/// The URL of a key, as a request could have it; `None`: it has bytes that do not belong there.
+pub fn url(key: &[u8]) -> Option<String> {
+    let seen = Seen::of(key)?;
+    let text: Vec<u8> = seen.authority.iter().copied().chain(seen.whole()).collect();
+    let text = String::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))?;
+    Some(format!("{}://{text}", if seen.secure { "https" } else { "http" }))
+}
+
 /// Appends the URL of a key, as text that fits between quotes.
 pub fn show(key: &[u8], out: &mut Vec<u8>) {
     let Some(Seen { secure, authority, path, query }) = Seen::of(key) else { return };

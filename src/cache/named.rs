@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use super::fill::{Fill, Flow, Opened, Settled};
 use super::index::Index;
 use super::key::{self, Key, Spelling, Url};
 use super::object::{Content, Gauge, Object};
-use super::policy::{Admitted, Terms, Vary, condition, update};
+use super::policy::{Admitted, Refusal, Terms, Vary, condition, update};
 use super::store::{Family, Fate, Memory, Slot, Store};
 use crate::failure::Failure;
 use crate::message::{Fields, Head};
@@ -28,6 +28,8 @@ use crate::telemetry::CacheSeries;
 const MARKED_FOR: Duration = Duration::from_secs(10);
 /// So many at once; a mark is a hash, and one that is taken for another costs a fetch and no more.
 const MARKS: usize = 16_384;
+const REFUSALS: usize = 4096;
+const SAMPLE: u32 = 8;
 /// Fills under way are found by the hash of their URL, under one lock of so many.
 const LOCKS: usize = 64;
 /// What is under way, and what is read though it has gone, may take this part of the memory beside what is kept.
@@ -40,6 +42,9 @@ pub struct Cache {
     index: Arc<Index>,
     fills: Box<[Mutex<Fills>]>,
     marks: quick_cache::sync::Cache<u64, Instant>,
+    counts_hits: AtomicBool,
+    /// By the hash of the URL: for people who ask why.
+    refusals: quick_cache::sync::Cache<u64, Refusal>,
     hash: RandomState,
     families: AtomicU64,
     /// In which its routes look for a URL, each once.
@@ -118,6 +123,8 @@ impl Cache {
             index: Arc::default(),
             fills: (0..LOCKS).map(|_| Mutex::default()).collect(),
             marks: quick_cache::sync::Cache::new(MARKS),
+            counts_hits: AtomicBool::new(false),
+            refusals: quick_cache::sync::Cache::new(REFUSALS),
             hash: RandomState::new(),
             families: AtomicU64::new(1),
             spellings: Mutex::new([Spelling::default()].into()),
@@ -148,6 +155,37 @@ impl Cache {
     /// Bytes of content in memory that are not kept: under way, or still read by somebody.
     fn content_beside(&self) -> u64 {
         self.content.bytes().saturating_sub(self.kept.bytes())
+    }
+
+    /// Whether it is of interest how often answers are used.
+    pub fn count_hits(&self, counts: bool) {
+        self.counts_hits.store(counts, Ordering::Relaxed);
+    }
+
+    /// An answer was used. `chance`: any number; one use in `SAMPLE` is counted, for as many, so that popular ones are not written to by
+    /// all threads at once.
+    #[inline]
+    pub fn used(&self, object: &Object, chance: impl FnOnce() -> u32) {
+        if self.counts_hits.load(Ordering::Relaxed) && chance().is_multiple_of(SAMPLE) {
+            object.used(SAMPLE);
+        }
+    }
+
+    /// The URLs of the answers that were used most, those first.
+    pub fn hottest(&self, most: usize) -> Vec<String> {
+        let mut uses: HashMap<String, u64> = HashMap::new();
+        self.store.purge_all(&mut |slot| {
+            if let Slot::Object(object) = slot
+                && object.uses() > 0
+                && let Some(url) = key::url(object.key.bytes())
+            {
+                *uses.entry(url).or_default() += u64::from(object.uses());
+            }
+            Fate::Stays
+        });
+        let mut urls: Vec<_> = uses.into_iter().collect();
+        urls.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        urls.into_iter().take(most).map(|(url, _)| url).collect()
     }
 
     /// Tells the metrics how full it is.
@@ -273,6 +311,34 @@ impl Cache {
         met
     }
 
+    /// All whose key is meant, as `purge_from` would find them. Not a use of them.
+    pub fn kept_from(&self, first: Key, is_meant: impl Fn(&[u8]) -> bool) -> Vec<Arc<Object>> {
+        let mut kept = Vec::new();
+        self.index.from(first, is_meant, |key, number| {
+            self.store.purge(key.looked_up(), &mut |slot| {
+                if let Slot::Object(object) = slot
+                    && object.number() == Some(number)
+                {
+                    kept.push(object.clone());
+                }
+                Fate::Stays
+            });
+        });
+        kept
+    }
+
+    /// How many fills are under way whose key is meant.
+    pub fn under_way(&self, is_meant: impl Fn(&[u8]) -> bool) -> usize {
+        let of =
+            |fills: &Mutex<Fills>| lock(fills).iter().filter(|(key, _)| is_meant(key.bytes())).map(|(_, fills)| fills.len()).sum::<usize>();
+        self.fills.iter().map(of).sum()
+    }
+
+    /// Why the last answer to this URL that was not kept was not, as far as that is remembered.
+    pub fn last_refused(&self, url: &[u8]) -> Option<Refusal> {
+        self.refusals.get(&self.hash.hash_one(url))
+    }
+
     /// Only where it is still the one that was found on the list.
     fn purge(&self, key: &Key, number: u64, is_meant: impl Fn(&Object) -> bool, fate: Fate) -> bool {
         self.store.purge(key.looked_up(), &mut |slot| match slot {
@@ -330,6 +396,7 @@ impl Cache {
         if there.as_ref().is_none_or(|there| there.asked <= asked)
             && let Some(mut object) = make(there.as_deref())
         {
+            object.used(there.as_ref().map_or(0, |there| there.uses()));
             object.keep(&self.index, &self.kept);
             self.store.put(object.key.clone(), Slot::Object(Arc::new(object)));
         }
@@ -455,6 +522,7 @@ impl Lead {
         self.over = true;
         let mut object = Object::new(known.key.clone(), head, terms, known.content.clone(), self.fill.began, known.cost);
         object.keep(&self.cache.index, &self.cache.kept);
+        object.used(known.uses());
         let object = Arc::new(object);
         let mut fills = self.cache.fills(self.url());
         // What has come meanwhile is newer than what was confirmed.
@@ -472,6 +540,11 @@ impl Lead {
         self.over = true;
         self.leave();
         self.fill.settle(Settled::Kept(object));
+    }
+
+    /// The answer is not to be kept, and this is why.
+    pub fn refuse(&self, why: Refusal) {
+        self.cache.refusals.insert(self.cache.hash.hash_one(self.url()), why);
     }
 
     /// Everybody asks for himself, and for a while nobody waits for another.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub struct Object {
     /// From the request to the last byte: what it costs to have it again.
     pub cost: Duration,
     weight: u32,
+    /// How often it was used, as far as that is counted.
+    uses: AtomicU32,
     /// `None`: it is not where a purge would look for it, for it was never kept.
     listed: Option<Listed>,
     expired: AtomicBool,
@@ -53,7 +55,21 @@ impl Object {
         let whole = key.bytes().len() + of_head + of_tags + content.weight() + index::BYTES_PER_OBJECT + OVERHEAD_BYTES;
         let weight = u32::try_from(whole).unwrap_or(u32::MAX);
         let (expired, refreshing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Object { key, head, terms, content, tags, asked, cost, weight, listed: None, expired, refreshing, kept: None }
+        Object {
+            key,
+            head,
+            terms,
+            content,
+            tags,
+            asked,
+            cost,
+            weight,
+            uses: AtomicU32::new(0),
+            listed: None,
+            expired,
+            refreshing,
+            kept: None,
+        }
     }
 
     /// It is about to be kept: from now on, and for as long as it is there, it is found by URL and tags, and its content counts as kept.
@@ -69,6 +85,14 @@ impl Object {
 
     pub fn has_tag(&self, tag: &[u8]) -> bool {
         self.tags.iter().any(|other| **other == *tag)
+    }
+
+    pub fn used(&self, times: u32) {
+        self.uses.fetch_add(times, Ordering::Relaxed);
+    }
+
+    pub fn uses(&self) -> u32 {
+        self.uses.load(Ordering::Relaxed)
     }
 
     /// Bytes of memory that it holds.

@@ -3,9 +3,12 @@
 //! What is meant is found by the `index`, a step at a time, on the thread of whoever asks for it; requests pass between any two steps.
 //! Only everything is found by a walk through the store, in steps as well. What is being fetched and may be meant is not kept.
 
+use std::sync::Arc;
+
 use super::key::{self, Key, Seen, Spelling, Url};
 use super::named::Cache;
-use super::object;
+use super::object::{self, Object};
+use super::policy::Refusal;
 use super::store::Fate;
 use crate::message::Head;
 
@@ -58,6 +61,33 @@ impl What {
     pub fn at(url: &Url<'_>) -> What {
         let authority = key::authority(url.authority, url.secure);
         What::Url(Target { secure: url.secure, authority, target: url.target.to_vec() })
+    }
+}
+
+/// For those who only want to know.
+impl What {
+    /// The answers to this URL that are kept; of anything else, none.
+    pub fn kept(&self, cache: &Cache) -> Vec<Arc<Object>> {
+        self.spelled(cache).iter().flat_map(|url| cache.kept_from(Key::of(url), |key| key.starts_with(url))).collect()
+    }
+
+    /// Requests for it that are under way.
+    pub fn fetching(&self, cache: &Cache) -> usize {
+        let spelled = self.spelled(cache);
+        cache.under_way(|key| spelled.iter().any(|url| key.starts_with(url)))
+    }
+
+    /// Why the last answer to it that was not kept was not.
+    pub fn last_refused(&self, cache: &Cache) -> Option<&'static str> {
+        self.spelled(cache).iter().find_map(|url| cache.last_refused(url)).map(Refusal::as_str)
+    }
+
+    /// Where this cache keeps the URL that is meant.
+    fn spelled(&self, cache: &Cache) -> Vec<Vec<u8>> {
+        match self {
+            What::Url(target) => cache.spelled(&target.url()),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -154,7 +184,6 @@ impl Purge {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use super::*;

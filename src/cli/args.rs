@@ -39,6 +39,7 @@ pub enum Command {
     Resume(Resume),
     Weight(Weight),
     Purge(Purge),
+    Warm(Warm),
     Schema(Schema),
     Completions(Completions),
     Man(Man),
@@ -116,12 +117,24 @@ Examples:
   tidegate explain tidegate.toml GET http://example.com/api/x
   tidegate explain tidegate.toml POST /upload -H 'Host: example.com' -H 'X-Team: a' --listener web --json
 
-Nothing is sent. Exit code 1 if no route matches.")]
+Nothing is sent. Exit code 1 if no route matches.
+
+  tidegate explain --cache http://example.com/api/x
+
+asks a running proxy what its caches have under this URL, and why. Exit code 1 if there is nothing.")]
 pub struct Explain {
-    pub file: PathBuf,
-    pub method: String,
+    #[arg(required_unless_present = "cache")]
+    pub file: Option<PathBuf>,
+    #[arg(required_unless_present = "cache")]
+    pub method: Option<String>,
     /// As a client would write it, or a path alone
-    pub url: String,
+    #[arg(required_unless_present = "cache")]
+    pub url: Option<String>,
+    /// What a running proxy keeps under this URL, in place of a file and a request
+    #[arg(long, value_name = "URL", conflicts_with_all = ["file", "header", "from", "listener"])]
+    pub cache: Option<String>,
+    #[command(flatten)]
+    pub at: Admin,
     /// A header of the request; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
     pub header: Vec<(String, String)>,
@@ -134,6 +147,17 @@ pub struct Explain {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// Both are there where `--cache` is not.
+impl Explain {
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or_default()
+    }
+
+    pub fn url(&self) -> &str {
+        self.url.as_deref().unwrap_or_default()
+    }
 }
 
 /// Where a running proxy is reached.
@@ -245,6 +269,27 @@ pub struct Weight {
     pub to: OneBackend,
     #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub weight: u32,
+}
+
+/// Have a running proxy fetch URLs into its caches
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidegate warm popular.txt
+  tidegate warm sitemap.xml --at-once 32
+  tidegate warm http://example.com/ http://example.com/news
+
+A list has one URL a line; of a sitemap, `<loc>` counts. They are asked for as if clients wanted them, and waits until all are answered.
+Exit code 1 if one of them could not be fetched.")]
+pub struct Warm {
+    /// URLs, and files of URLs
+    #[arg(required = true, value_name = "FILE|URL")]
+    pub what: Vec<String>,
+    /// How many are under way at a time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub at_once: u16,
+    #[command(flatten)]
+    pub at: Admin,
 }
 
 /// Take answers out of a running proxy's caches

@@ -1,11 +1,13 @@
-//! `tidegate explain`: where a request would go, and why there. Nothing is sent.
+//! `tidegate explain`: where a request would go, and why there. Nothing is sent. (With `--cache`: what is kept, see `kept`.)
 
 mod judgement;
+mod kept;
 mod question;
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -25,7 +27,10 @@ use crate::message::forwarding;
 const OTHERS_SHOWN: usize = 10;
 
 pub(super) fn explain(asked: &Explain, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
-    let config = match config::load(&asked.file) {
+    if let Some(url) = &asked.cache {
+        return kept::explain(url, asked, console);
+    }
+    let config = match config::load(asked.file.as_deref().unwrap_or(Path::new(""))) {
         Ok((config, _)) => config,
         Err(report) => {
             writeln!(console.err, "{}", report.render(console.err.colour))?;
@@ -163,8 +168,8 @@ impl<'a> Explanation<'a> {
         others.extend(failed);
 
         Ok(Explanation {
-            method: &asked.method,
-            url: &asked.url,
+            method: asked.method(),
+            url: asked.url(),
             listener: Arrival { name: &listener.name, addresses: &listener.addresses, because, from },
             route: winner.map(|route| Taken {
                 name: &route.name,

@@ -14,6 +14,7 @@ mod schema;
 mod serve;
 mod status;
 mod verbs;
+mod warm;
 
 #[cfg(test)]
 mod samples;
@@ -77,6 +78,7 @@ fn dispatch(command: Command, console: &mut Console<'_>) -> anyhow::Result<Outco
         Command::Resume(resume) => verbs::resume(&resume, console),
         Command::Weight(weight) => verbs::weight(&weight, console),
         Command::Purge(purge) => verbs::purge(&purge, console),
+        Command::Warm(warm) => warm::warm(&warm, console),
         Command::Status(status) => status::status(&status, console),
         Command::Schema(schema) => schema::schema(&schema, console),
         Command::Completions(completions) => print_completions(&completions, console),

@@ -31,11 +31,15 @@ pub(super) fn status(status: &Status, console: &mut Console<'_>) -> anyhow::Resu
     } else {
         let said: Value =
             serde_json::from_str(&answer.body).with_context(|| format!("what the admin at {} says is not JSON", status.at.admin))?;
-        let paint = |look: Look, text: &str| if console.out.colour { look.paint(text) } else { text.to_owned() };
-        let text = drawn(&said, &paint);
+        let text = shown(&said, console.out.colour);
         console.out.write_all(text.as_bytes())?;
     }
     Ok(Outcome::Success)
+}
+
+/// What an admin has said, for reading.
+pub(super) fn shown(said: &Value, colour: bool) -> String {
+    drawn(said, &|look: Look, text: &str| if colour { look.paint(text) } else { text.to_owned() })
 }
 
 /// How a word is shown on a terminal.

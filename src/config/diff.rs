@@ -412,8 +412,15 @@ fn route(route: &Route) -> Thing {
     thing
 }
 
-fn cache(Cache { name, memory, max_object }: &Cache) -> Thing {
-    let keys = vec![("memory", Size(*memory).to_string()), ("max_object", Size(*max_object).to_string())];
+fn cache(Cache { name, memory, max_object, warm, warm_at_once, hottest, hottest_urls }: &Cache) -> Thing {
+    let keys = vec![
+        ("memory", Size(*memory).to_string()),
+        ("max_object", Size(*max_object).to_string()),
+        ("warm", format!("{} URLs (fetched at a start)", warm.len())),
+        ("warm_at_once", warm_at_once.to_string()),
+        ("hottest", hottest.as_ref().map_or("none".to_owned(), |path| path.display().to_string())),
+        ("hottest_urls", hottest_urls.to_string()),
+    ];
     thing(format!("cache {name}"), keys)
 }
 

@@ -15,6 +15,7 @@ mod reference;
 mod report;
 mod schema;
 mod suggest;
+pub mod urls;
 mod validate;
 mod value;
 pub mod watch;

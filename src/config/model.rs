@@ -610,6 +610,26 @@ pub struct Cache {
     pub memory: u64,
     /// Bytes of content; at most a quarter of `memory`.
     pub max_object: u64,
+    /// What is fetched at the start, so many at once.
+    pub warm: Vec<WarmUrl>,
+    pub warm_at_once: usize,
+    /// Where the URLs of the most popular answers outlive the process, and how many.
+    pub hottest: Option<PathBuf>,
+    pub hottest_urls: usize,
+}
+
+/// A URL that is asked for without a client. The authority is in its one spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmUrl {
+    pub secure: bool,
+    pub authority: String,
+    pub target: String,
+}
+
+impl fmt::Display for WarmUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", if self.secure { "https" } else { "http" }, self.authority, self.target)
+    }
 }
 
 /// How a route uses a cache.

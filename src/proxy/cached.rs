@@ -118,6 +118,7 @@ impl<'a> Place<'a> {
                     if self.caching.refresh_ahead && self.is_due(&object, now) {
                         fetch::refresh(&self, &object, &sought, head, &told, demands, story);
                     }
+                    self.seat.cache.used(&object, || self.seat.random.borrow_mut().u32(..));
                     self.tell(story, CacheResult::Hit);
                     return self.serve(head, &object, now, Say::Hit).map(Looked::Answer);
                 }

@@ -446,6 +446,7 @@ impl Errand {
                 return;
             }
             Err(refusal) => {
+                led.refuse(refusal);
                 // By its own words it may say nothing about what others would get.
                 if !self.is_alone() && head.status() >= 500 {
                     led.fail(None);

@@ -16,5 +16,6 @@ pub mod retry;
 mod secure;
 mod sticky;
 pub mod view;
+pub mod warm;
 
 pub use answer::Proxy;

@@ -129,7 +129,7 @@ impl State {
     pub fn caches(&self, specs: &[model::Cache]) {
         let caches = &mut self.inner().caches;
         caches.retain(|name, _| specs.iter().any(|spec| spec.name == *name));
-        for model::Cache { name, memory, max_object } in specs {
+        for model::Cache { name, memory, max_object, hottest, .. } in specs {
             match caches.get(name) {
                 Some(cache) => {
                     if let Some(other) = cache.resize(*memory, *max_object) {
@@ -141,6 +141,7 @@ impl State {
                     caches.insert(name.clone(), Arc::new(cache));
                 }
             }
+            caches[name].count_hits(hottest.is_some());
         }
     }
 

@@ -18,12 +18,12 @@ pub struct Question {
 
 impl Question {
     pub fn from_arguments(asked: &Explain) -> anyhow::Result<Question> {
-        let Url { authority, port, target } = Url::parse(&asked.url)?;
+        let Url { authority, port, target } = Url::parse(asked.url())?;
         let typed = asked.header.iter().find(|(name, _)| Name::of(name.as_bytes()) == Name::Host);
         let authority = typed.map_or(authority, |(_, value)| value.as_str());
         let host = path::host(authority.as_bytes()).with_context(|| format!("`{authority}` is no host: the answer is 400"))?;
 
-        let mut head = Head::request(asked.method.as_bytes(), target.as_bytes(), authority.as_bytes(), Version::Http11);
+        let mut head = Head::request(asked.method().as_bytes(), target.as_bytes(), authority.as_bytes(), Version::Http11);
         for (name, value) in &asked.header {
             head.fields.append(name.as_bytes(), value.as_bytes());
         }

@@ -17,6 +17,28 @@ pub(super) const CACHE: &[Key] = &[
         "Answers with a longer content pass by and are not kept. At most a quarter of `memory`. Left out: 16MiB, or that quarter.",
         "\"64MiB\"",
     ),
+    key(
+        "warm",
+        Kind::Text,
+        "A file of URLs that are asked for when the process has started, as if clients wanted them: one a line, or a sitemap. Relative to the \
+         directory of the configuration.",
+        "\"popular.txt\"",
+    ),
+    key(
+        "warm_at_once",
+        Kind::Number { min: 1, max: 1024, word: None },
+        "How many of these, and of those in `hottest`, are under way at a time.",
+        "32",
+    )
+    .or("8"),
+    key(
+        "hottest",
+        Kind::Text,
+        "A file that the process writes when it ends, with the URLs of the answers that were used most, and asks for when it starts. Relative \
+         to the directory of the configuration.",
+        "\"/var/lib/tidegate/hottest.txt\"",
+    ),
+    key("hottest_urls", Kind::Number { min: 1, max: 100_000, word: None }, "How many URLs are written to `hottest`.", "200").or("1000"),
 ];
 
 pub(super) const ROUTE_CACHE: &[Key] = &[

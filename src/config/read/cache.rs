@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::file::{Named, Section};
 use super::super::model::{Cache, HashOn, RouteCache, StatusField, Statuses, VaryBy};
 use super::super::report::{Problem, Span};
+use super::super::urls;
 use super::super::value::{self, Mistake, Size};
 
 /// The largest object where the file does not say.
@@ -21,7 +22,20 @@ pub(super) fn cache(Named { name, section }: Named<'_>) -> (Cache, Span) {
         section.note(problem.help(format!("it can be a quarter of `memory` at most: \"{}\"", Size(most))));
     }
     let max_object = written.unwrap_or(MAX_OBJECT.min(most));
-    (Cache { name: name.value, memory, max_object }, name.span)
+    let warm = section.bytes("warm").and_then(|file| {
+        let list = String::from_utf8(file.value).map_err(|_| "it is not text".to_owned()).and_then(|text| urls::list(&text));
+        section.check(&file.span, list.map_err(|problem| Mistake::new(format!("`warm`: {problem}"))))
+    });
+    let cache = Cache {
+        name: name.value,
+        memory,
+        max_object,
+        warm: warm.unwrap_or_default(),
+        warm_at_once: section.number("warm_at_once").value as usize,
+        hottest: section.text("hottest").map(|path| path.value.into()),
+        hottest_urls: section.number("hottest_urls").value as usize,
+    };
+    (cache, name.span)
 }
 
 /// And where the route names its cache.

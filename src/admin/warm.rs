@@ -1,0 +1,76 @@
+//! `POST /api/warm`: URLs to be fetched into the caches; `GET /api/warm`: how far that is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::WarmUrl;
+use crate::config::urls;
+
+/// Requests under way at once where nobody says.
+pub const AT_ONCE: usize = 8;
+const AT_ONCE_MAX: usize = 1024;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct WarmOrder {
+    pub urls: Vec<WarmUrl>,
+    /// So many requests under way.
+    pub at_once: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    urls: Vec<String>,
+    at_once: Option<usize>,
+}
+
+/// The list that was begun last; all zero: there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WarmReport {
+    pub total: usize,
+    pub answered: usize,
+    pub failed: usize,
+    pub over: bool,
+}
+
+impl WarmOrder {
+    pub const PATH: &str = "/api/warm";
+    /// A sitemap may have 50,000 URLs.
+    pub const BODY_BYTES: usize = 8 << 20;
+
+    /// The order in the body of a request; else what is wrong with it.
+    pub fn read(body: &[u8]) -> Result<WarmOrder, String> {
+        const EXAMPLE: &str = r#"{"urls": ["http://example.com/x"], "at_once": 8}"#;
+        let Written { urls, at_once } = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is not what it should be ({error}); send JSON such as {EXAMPLE}"))?;
+        let at_once = at_once.unwrap_or(AT_ONCE);
+        if !(1..=AT_ONCE_MAX).contains(&at_once) {
+            return Err(format!("`at_once` is a number from 1 to {AT_ONCE_MAX}"));
+        }
+        let parse =
+            |url: &String| urls::parse(url).ok_or_else(|| format!("`{}` is not a URL such as http://example.com/x", url.escape_debug()));
+        Ok(WarmOrder { urls: urls.iter().map(parse).collect::<Result<_, _>>()?, at_once })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_read_and_what_is_wrong_is_said() {
+        let url = |text: &str| urls::parse(text).expect("a URL");
+        for (body, expected) in [
+            (r#"{"urls":["http://a/x"]}"#, Ok(WarmOrder { urls: vec![url("http://a/x")], at_once: AT_ONCE })),
+            (r#"{"urls":[],"at_once":1}"#, Ok(WarmOrder { urls: vec![], at_once: 1 })),
+            (r#"{"urls":["/x"]}"#, Err("is not a URL")),
+            (r#"{"urls":[],"at_once":0}"#, Err("from 1 to")),
+            ("{}", Err("missing field")),
+        ] {
+            match (WarmOrder::read(body.as_bytes()), expected) {
+                (Ok(read), Ok(expected)) => assert_eq!(read, expected, "{body}"),
+                (Err(said), Err(part)) => assert!(said.contains(part), "{body}: {said}"),
+                (read, _) => panic!("{body}: {read:?}"),
+            }
+        }
+    }
+}
