@@ -52,4 +52,5 @@ mod timeouts;
 mod tls;
 mod unix_sockets;
 mod verbs;
+mod warm;
 mod websocket;

@@ -229,7 +229,9 @@ impl App {
         };
         app.listen(bound);
         app.probe();
-        app.warm_at_start();
+        if let Some(order) = warm::at_start(&app.config, app.file.as_deref()) {
+            app.warm(order);
+        }
         app.readiness.advance(Stage::Ready);
         Ok(app)
     }
@@ -263,7 +265,7 @@ impl App {
                 _ = upkeep.tick() => {
                     self.state.registry.upkeep();
                     self.state.each_cache().iter().for_each(|cache| cache.report());
-                    self.warming.look_back();
+                    self.warming.look_back(&self.state);
                     verbs::readmit(&self.current.load());
                     self.current.load().pools.iter().for_each(|pool| pool.ward.tick(std::time::Instant::now()));
                     self.listening.values().for_each(|listening| listening.look_back());
@@ -305,6 +307,7 @@ impl App {
     fn announce(&self) -> Phase {
         self.readiness.advance(Stage::Draining);
         let delay = self.config.server.drain_delay;
+        self.warming.stop("the process ends");
         info!(delay = ?delay, "draining: not ready any more, still serving everything");
         Phase::Announced { until: Instant::now() + delay }
     }
@@ -330,8 +333,9 @@ impl App {
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::Status { reply } => drop(reply.send(self.status())),
             Command::Purge { order, reply } => drop(reply.send(self.purge(&order))),
-            Command::Warm { order, reply } => drop(reply.send(self.warm(&order))),
+            Command::Warm { order, reply } => drop(reply.send(self.warm(order))),
             Command::Warmed { reply } => drop(reply.send(self.warming.report())),
+            Command::StopWarming { reply } => drop(reply.send(self.warming.stop("it was told to end"))),
             Command::Kept { query, reply } => drop(reply.send(kept::report(&query, &self.state.each_cache()))),
             Command::Tell { order, reply } => drop(reply.send(self.tell(&order))),
         }
@@ -354,20 +358,11 @@ impl App {
         VerbReport { ok: true, report: format!("{done}: {met} entries") }
     }
 
-    fn warm(&mut self, order: &WarmOrder) -> VerbReport {
-        self.warming.begin(order, &self.config, &self.state, &self.workers)
-    }
-
-    /// What the caches' own lists name, as one list.
-    fn warm_at_start(&mut self) {
-        let caches = &self.config.caches;
-        let recalled = caches.iter().flat_map(|cache| warm::recall(cache, self.file.as_deref()));
-        let mut urls: Vec<_> = caches.iter().flat_map(|cache| cache.warm.iter().cloned()).collect();
-        urls.extend(recalled);
-        if !urls.is_empty() {
-            let at_once = caches.iter().map(|cache| cache.warm_at_once).max().unwrap_or(1);
-            self.warm(&WarmOrder { urls, at_once });
+    fn warm(&mut self, order: WarmOrder) -> VerbReport {
+        if self.readiness.stage() == Stage::Draining {
+            return VerbReport { ok: false, report: "draining: nothing is fetched any more".to_owned() };
         }
+        self.warming.begin(order, &self.config, &self.current.load(), &self.state, &self.workers)
     }
 
     fn tell(&mut self, order: &Order) -> VerbReport {
@@ -456,6 +451,9 @@ impl App {
         self.config = config;
         self.certificates.follow(&self.config);
         self.renew_table();
+        if !changes.is_empty() {
+            self.warming.stop("the configuration has changed");
+        }
         self.close_removed();
         self.listen(bound);
         Ok(std::iter::once(changes.to_string()).chain(undone).collect::<Vec<_>>().join("\n"))

@@ -44,7 +44,7 @@ POST /api/eject   pool, backend, for (JSON): no requests at all, for that time o
 POST /api/resume  pool, backend (JSON): as the file has it again
 POST /api/weight  pool, backend, weight (JSON): another weight than the file's
 POST /api/purge   url, tag or all, cache, soft (JSON): takes answers out of the caches; a url ending in * is a prefix
-POST /api/warm    urls, at_once (JSON): fetches these into the caches; GET says how far it is
+POST /api/warm    urls, at_once (JSON): fetches these into the caches; GET says how far it is, DELETE ends it
 POST /api/cache   url (JSON): what the caches have under it, and why
 ";
 
@@ -85,7 +85,7 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             Some(status) => json(StatusCode::OK, &json!({ "file": status.config_file, "generation": status.generation })),
             None => no_reply(),
         },
-        ("POST", path) if is_write(path) && !is_deliberate(&head.headers) => {
+        ("POST" | "DELETE", path) if is_write(path) && !is_deliberate(&head.headers) => {
             text(StatusCode::FORBIDDEN, "Send the header X-Tidegate: 1, or Content-Type: application/json.\n")
         }
         ("POST", "/api/reload") => match ask(sources, |reply| Command::Reload { reply }).await {
@@ -117,6 +117,10 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             },
             Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
         },
+        ("DELETE", WarmOrder::PATH) => match ask(sources, |reply| Command::StopWarming { reply }).await {
+            Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::CONFLICT }, &report),
+            None => no_reply(),
+        },
         ("POST", KeptQuery::PATH) => match KeptQuery::read(&body.to_bytes()) {
             Ok(query) => match ask(sources, |reply| Command::Kept { query, reply }).await {
                 Some(report) => json(StatusCode::OK, &report),
@@ -125,7 +129,7 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
         },
         (_, "/" | "/metrics" | "/live" | "/ready" | "/api/status" | "/api/config") => not_allowed("GET, HEAD"),
-        (_, WarmOrder::PATH) => not_allowed("GET, HEAD, POST"),
+        (_, WarmOrder::PATH) => not_allowed("GET, HEAD, POST, DELETE"),
         (_, path) if is_write(path) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "There is nothing here; see /.\n"),
     }

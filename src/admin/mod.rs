@@ -35,7 +35,7 @@ pub use status::{
     ReloadReport, Status, WorkerStatus,
 };
 pub use verb::{Order, Verb, VerbReport};
-pub use warm::{WarmOrder, WarmReport};
+pub use warm::{WarmMiss, WarmOrder, WarmReport};
 
 const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);

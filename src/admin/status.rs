@@ -23,6 +23,7 @@ pub enum Command {
     Purge { order: PurgeOrder, reply: oneshot::Sender<VerbReport> },
     Warm { order: WarmOrder, reply: oneshot::Sender<VerbReport> },
     Warmed { reply: oneshot::Sender<WarmReport> },
+    StopWarming { reply: oneshot::Sender<VerbReport> },
     Kept { query: KeptQuery, reply: oneshot::Sender<KeptReport> },
 }
 

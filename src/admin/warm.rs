@@ -1,9 +1,9 @@
-//! `POST /api/warm`: URLs to be fetched into the caches; `GET /api/warm`: how far that is.
+//! `POST /api/warm`: URLs to be fetched into the caches; `GET /api/warm`: how far that is; `DELETE /api/warm`: no further.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::WarmUrl;
-use crate::config::urls;
+use crate::config::urls::{self, URLS_MAX};
 
 /// Requests under way at once where nobody says.
 pub const AT_ONCE: usize = 8;
@@ -24,17 +24,28 @@ struct Written {
 }
 
 /// The list that was begun last; all zero: there was none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WarmReport {
     pub total: usize,
     pub answered: usize,
     pub failed: usize,
     pub over: bool,
+    /// It was broken off: by hand, by a reload, or because the process ends.
+    pub stopped: bool,
+    /// The first of those that failed.
+    pub misses: Vec<WarmMiss>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmMiss {
+    pub url: String,
+    /// A status, a reason as the access log has it, or a sentence.
+    pub why: String,
 }
 
 impl WarmOrder {
     pub const PATH: &str = "/api/warm";
-    /// A sitemap may have 50,000 URLs.
+    /// The 50,000 URLs that a sitemap may have, at a length that is usual.
     pub const BODY_BYTES: usize = 8 << 20;
 
     /// The order in the body of a request; else what is wrong with it.
@@ -45,6 +56,9 @@ impl WarmOrder {
         let at_once = at_once.unwrap_or(AT_ONCE);
         if !(1..=AT_ONCE_MAX).contains(&at_once) {
             return Err(format!("`at_once` is a number from 1 to {AT_ONCE_MAX}"));
+        }
+        if urls.len() > URLS_MAX {
+            return Err(format!("a list has {URLS_MAX} URLs at most, and this has {}", urls.len()));
         }
         let parse =
             |url: &String| urls::parse(url).ok_or_else(|| format!("`{}` is not a URL such as http://example.com/x", url.escape_debug()));

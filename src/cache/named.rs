@@ -4,6 +4,7 @@
 //! there from a fill, under the lock of its URL: a purge first taints the fills, then looks at what is kept, so that nothing that was
 //! asked for before it turns up after it.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -28,7 +29,9 @@ use crate::telemetry::CacheSeries;
 const MARKED_FOR: Duration = Duration::from_secs(10);
 /// So many at once; a mark is a hash, and one that is taken for another costs a fetch and no more.
 const MARKS: usize = 16_384;
+/// So many of the latest refusals are remembered.
 const REFUSALS: usize = 4096;
+/// One use of an answer in so many is counted, as so many.
 const SAMPLE: u32 = 8;
 /// Fills under way are found by the hash of their URL, under one lock of so many.
 const LOCKS: usize = 64;
@@ -171,21 +174,43 @@ impl Cache {
         }
     }
 
-    /// The URLs of the answers that were used most, those first.
+    /// The URLs of the answers that were used most, those first. It is asked of a cache of any size by a process that ends: of most
+    /// answers only a number is held meanwhile.
     pub fn hottest(&self, most: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        self.each(|object| all.extend(Some(object.uses()).filter(|uses| *uses > 0)));
+        let (least, mut ties) = match all.len().checked_sub(most) {
+            Some(cold @ 1..) => {
+                let (_, least, above) = all.select_nth_unstable(cold);
+                let least = *least;
+                (least, most - above.iter().filter(|uses| **uses > least).count())
+            }
+            _ => (1, usize::MAX),
+        };
         let mut uses: HashMap<String, u64> = HashMap::new();
-        self.store.purge_all(&mut |slot| {
-            if let Slot::Object(object) = slot
-                && object.uses() > 0
-                && let Some(url) = key::url(object.key.bytes())
-            {
+        self.each(|object| {
+            let is_hot = match object.uses().cmp(&least) {
+                Less => false,
+                Equal => ties.checked_sub(1).inspect(|left| ties = *left).is_some(),
+                Greater => true,
+            };
+            if is_hot && let Some(url) = key::url(object.key.bytes()) {
                 *uses.entry(url).or_default() += u64::from(object.uses());
             }
-            Fate::Stays
         });
         let mut urls: Vec<_> = uses.into_iter().collect();
         urls.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-        urls.into_iter().take(most).map(|(url, _)| url).collect()
+        urls.into_iter().map(|(url, _)| url).take(most).collect()
+    }
+
+    /// Looks at all that is kept, a step at a time; not a use of it.
+    fn each(&self, mut look: impl FnMut(&Object)) {
+        self.store.purge_all(&mut |slot| {
+            if let Slot::Object(object) = slot {
+                look(object);
+            }
+            Fate::Stays
+        });
     }
 
     /// Tells the metrics how full it is.

@@ -278,16 +278,21 @@ Examples:
   tidegate warm popular.txt
   tidegate warm sitemap.xml --at-once 32
   tidegate warm http://example.com/ http://example.com/news
+  tidegate warm --stop
 
-A list has one URL a line; of a sitemap, `<loc>` counts. They are asked for as if clients wanted them, and waits until all are answered.
+A list has one URL a line; of a sitemap, `<loc>` counts. They are asked for as if clients
+wanted them, and the command waits until all are answered; where it is ended, the proxy goes on.
 Exit code 1 if one of them could not be fetched.")]
 pub struct Warm {
     /// URLs, and files of URLs
-    #[arg(required = true, value_name = "FILE|URL")]
+    #[arg(required_unless_present = "stop", value_name = "FILE|URL")]
     pub what: Vec<String>,
     /// How many are under way at a time
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub at_once: u16,
+    /// End the fetching that is under way
+    #[arg(long, conflicts_with = "what")]
+    pub stop: bool,
     #[command(flatten)]
     pub at: Admin,
 }

@@ -1,7 +1,7 @@
 //! `tidegate warm`: has a running proxy fetch URLs into its caches, and waits until it is done.
 
-use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::Outcome;
 use super::args::Warm;
 use super::client;
 use super::console::Console;
-use crate::admin::{VerbReport, WarmOrder, WarmReport};
-use crate::config::urls;
+use crate::admin::{VerbReport, WarmMiss, WarmOrder, WarmReport};
+use crate::config::urls::{self, URLS_MAX};
 
 /// The admin answers from memory.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,34 +23,42 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOKS_PER_LINE: usize = 20;
 
 pub(super) fn warm(warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    if warm.stop {
+        let answer = client::ask(warm.at.admin, "DELETE", WarmOrder::PATH, PATIENCE)?;
+        return obeyed(&answer, warm, console).map(|ok| if ok { Outcome::Success } else { Outcome::Failure });
+    }
     let mut all = Vec::new();
     for what in &warm.what {
         if what.contains("://") {
             all.push(urls::parse(what).ok_or_else(|| anyhow!("`{what}` is not a URL"))?);
-        } else {
-            let text = fs::read_to_string(what).with_context(|| format!("the list of URLs `{what}` can not be read"))?;
-            all.extend(urls::list(&text).map_err(|problem| anyhow!("{what}: {problem}"))?);
+            continue;
         }
+        let listed = urls::read(Path::new(what)).with_context(|| format!("the list of URLs `{what}`"))?;
+        if let Some(first) = listed.wrong_first {
+            writeln!(console.err, "{what}: {} left out that are no URLs; the first is `{first}`", listed.wrong)?;
+        }
+        if listed.is_cut {
+            writeln!(console.err, "{what}: longer than {URLS_MAX} URLs; the rest is left out")?;
+        }
+        all.extend(listed.urls);
     }
     let written: Vec<String> = all.iter().map(ToString::to_string).collect();
     let order = json!({ "urls": written, "at_once": warm.at_once });
     let answer = client::send(warm.at.admin, WarmOrder::PATH, &order.to_string(), PATIENCE)?;
-    match serde_json::from_str::<VerbReport>(&answer.body) {
-        Ok(said) if said.ok => {}
-        Ok(said) => {
-            writeln!(console.err, "{}", said.report)?;
-            return Ok(Outcome::Failure);
-        }
-        Err(_) => bail!("the admin at {} did not do it ({}): {}", warm.at.admin, answer.status, answer.body.trim()),
+    if !obeyed(&answer, warm, console)? {
+        return Ok(Outcome::Failure);
     }
     let mut looks = 0usize;
     loop {
         let answer = client::ask(warm.at.admin, "GET", WarmOrder::PATH, PATIENCE)?;
-        let WarmReport { total, answered, failed, over } =
+        let WarmReport { total, answered, failed, over, stopped, misses } =
             serde_json::from_str(&answer.body).with_context(|| format!("what the admin at {} says is not JSON", warm.at.admin))?;
         if over {
-            writeln!(console.out, "warmed: {answered} of {total} URLs, {failed} failed")?;
-            return Ok(if failed == 0 { Outcome::Success } else { Outcome::Failure });
+            for WarmMiss { url, why } in &misses {
+                writeln!(console.err, "{url}: {why}")?;
+            }
+            writeln!(console.out, "warmed: {answered} of {total} URLs, {failed} failed{}", if stopped { "; broken off" } else { "" })?;
+            return Ok(if answered == total { Outcome::Success } else { Outcome::Failure });
         }
         looks += 1;
         if looks.is_multiple_of(LOOKS_PER_LINE) {
@@ -59,4 +67,17 @@ pub(super) fn warm(warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<Out
         #[expect(clippy::disallowed_methods, reason = "a command serves nobody")]
         thread::sleep(LOOK);
     }
+}
+
+/// Whether it was done; if not, why is said.
+fn obeyed(answer: &client::Answer, warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<bool> {
+    let Ok(said) = serde_json::from_str::<VerbReport>(&answer.body) else {
+        bail!("the admin at {} did not do it ({}): {}", warm.at.admin, answer.status, answer.body.trim());
+    };
+    match said.ok {
+        true if warm.stop => writeln!(console.out, "{}", said.report)?,
+        true => {}
+        false => writeln!(console.err, "{}", said.report)?,
+    }
+    Ok(said.ok)
 }

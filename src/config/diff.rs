@@ -412,13 +412,15 @@ fn route(route: &Route) -> Thing {
     thing
 }
 
+/// A change of `warm` is felt at the next start.
 fn cache(Cache { name, memory, max_object, warm, warm_at_once, hottest, hottest_urls }: &Cache) -> Thing {
+    let file = |path: &Option<std::path::PathBuf>| path.as_ref().map_or("none".to_owned(), |path| path.display().to_string());
     let keys = vec![
         ("memory", Size(*memory).to_string()),
         ("max_object", Size(*max_object).to_string()),
-        ("warm", format!("{} URLs (fetched at a start)", warm.len())),
+        ("warm", file(warm)),
         ("warm_at_once", warm_at_once.to_string()),
-        ("hottest", hottest.as_ref().map_or("none".to_owned(), |path| path.display().to_string())),
+        ("hottest", file(hottest)),
         ("hottest_urls", hottest_urls.to_string()),
     ];
     thing(format!("cache {name}"), keys)

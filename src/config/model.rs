@@ -610,8 +610,8 @@ pub struct Cache {
     pub memory: u64,
     /// Bytes of content; at most a quarter of `memory`.
     pub max_object: u64,
-    /// What is fetched at the start, so many at once.
-    pub warm: Vec<WarmUrl>,
+    /// The list of what is fetched at the start, so many at once.
+    pub warm: Option<PathBuf>,
     pub warm_at_once: usize,
     /// Where the URLs of the most popular answers outlive the process, and how many.
     pub hottest: Option<PathBuf>,

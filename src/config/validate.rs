@@ -25,6 +25,7 @@ pub(super) fn validate(config: &mut Config, places: &Places) -> Vec<Problem> {
     loops(config, places, &mut problems);
     references(config, places, &mut problems);
     unused_caches(config, places, &mut problems);
+    written_files(config, places, &mut problems);
     strip_prefixes(config, places, &mut problems);
     route_names(config, places, &mut problems);
     ambiguous_routes(config, places, &mut problems);
@@ -219,6 +220,20 @@ fn unused_caches(config: &Config, places: &Places, problems: &mut Vec<Problem>) 
         if !config.routes.iter().any(|route| route.cache.as_ref().is_some_and(|used| used.uses == cache.name)) {
             let problem = Problem::warning(place.clone(), format!("no route uses cache `{}`", cache.name));
             problems.push(problem.help(format!("write `cache = \"{}\"` in the routes whose answers are to be kept", cache.name)));
+        }
+    }
+}
+
+/// What the process writes at its end must be nobody else's.
+fn written_files(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
+    for (at, (cache, place)) in config.caches.iter().zip(&places.caches).enumerate() {
+        let Some(file) = &cache.hottest else { continue };
+        let clash = |problem: String| Problem::error(place.clone(), problem).help("name another file in `hottest`");
+        if config.caches[..at].iter().any(|other| other.hottest.as_ref() == Some(file)) {
+            problems.push(clash(format!("cache `{}` writes its `hottest` where another one does", cache.name)));
+        }
+        if config.caches.iter().any(|other| other.warm.as_ref() == Some(file)) {
+            problems.push(clash(format!("cache `{}` would write its `hottest` over the list of a `warm`", cache.name)));
         }
     }
 }

@@ -21,6 +21,7 @@ pub use access::{AccessLog, Lines};
 pub use record::Record;
 pub use registry::{BackendSample, CertificateSample, NameSample, PoolSample, ProbeSample, Registry};
 pub use series::{
-    CacheLocal, CacheResult, CacheSeries, LogSeries, Outcome, PoolLocal, PoolSeries, RouteLocal, RouteSeries, WorkerLocal, WorkerSeries,
+    CacheLocal, CacheResult, CacheSeries, LogSeries, Outcome, PoolLocal, PoolSeries, RouteLocal, RouteSeries, WarmSeries, WorkerLocal,
+    WorkerSeries,
 };
 pub use turned_away::TurnedAway;

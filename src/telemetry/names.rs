@@ -78,6 +78,9 @@ metrics! {
     CACHE_BYTES = Gauge "tidegate_cache_bytes", "Memory that entries hold: keys, heads, contents and what it takes to keep them, by cache.";
     CACHE_ENTRIES = Gauge "tidegate_cache_entries", "Entries, by cache.";
 
+    WARM_REQUESTS = Counter "tidegate_warm_requests_total", "URLs of lists that were asked for to warm caches, by result: answered, or failed.";
+    WARM_LEFT = Gauge "tidegate_warm_urls_left", "URLs of such a list that are still to be asked for. Counted once a second.";
+
     NAME_ADDRESSES = Gauge "tidegate_discovery_addresses", "Addresses that a name among a pool's backends stands for, the last good ones where it can not be resolved.";
     NAME_RESOLVED = Gauge "tidegate_discovery_last_lookup_successful", "1: the last lookup of the name answered whole; 0: it failed, at least in part, and what was known stays.";
     NAME_FAILURES = Counter "tidegate_discovery_failures_total", "Lookups of the name that failed, at least in part.";

@@ -13,7 +13,7 @@ use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::names::{self, Kind, Metric};
-use super::series::{CacheSeries, LogSeries, PoolSeries, RouteSeries, WorkerSeries};
+use super::series::{CacheSeries, LogSeries, PoolSeries, RouteSeries, WarmSeries, WorkerSeries};
 use super::turned_away::TurnedAway;
 use super::{process, text};
 use crate::address::Address;
@@ -127,6 +127,7 @@ pub struct Registry {
     caches: Named<CacheSeries>,
     workers: Named<WorkerSeries>,
     turned_away: Named<TurnedAway>,
+    warm: Arc<WarmSeries>,
     access_log: Arc<LogSeries>,
     log_dropped: Counter,
     log_lost: Counter,
@@ -156,6 +157,7 @@ impl Registry {
             caches: Named::default(),
             workers: Named::default(),
             turned_away: Named::default(),
+            warm: Arc::new(WarmSeries::new(&exporter)),
             access_log: Arc::default(),
             log_dropped: exporter.counter(names::LOG_DROPPED, &[]),
             log_lost: exporter.counter(names::LOG_LOST, &[]),
@@ -189,6 +191,10 @@ impl Registry {
     pub fn worker(&self, index: usize) -> Arc<WorkerSeries> {
         let name = index.to_string();
         find(&self.workers, &name, || WorkerSeries::new(&name, &self.exporter))
+    }
+
+    pub fn warm(&self) -> Arc<WarmSeries> {
+        Arc::clone(&self.warm)
     }
 
     pub fn access_log(&self) -> Arc<LogSeries> {

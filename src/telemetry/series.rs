@@ -329,6 +329,29 @@ impl CacheSeries {
     }
 }
 
+/// What lists that caches are warmed with have come to.
+pub struct WarmSeries {
+    answered: Counter,
+    failed: Counter,
+    left: Gauge,
+}
+
+impl WarmSeries {
+    pub(super) fn new(exporter: &Exporter) -> WarmSeries {
+        let [answered, failed] = ["answered", "failed"].map(|result| exporter.counter(names::WARM_REQUESTS, &[("result", result)]));
+        WarmSeries { answered, failed, left: exporter.gauge(names::WARM_LEFT, &[]) }
+    }
+
+    pub fn ended(&self, well: bool) {
+        let counter = if well { &self.answered } else { &self.failed };
+        counter.increment(1);
+    }
+
+    pub fn left(&self, urls: usize) {
+        self.left.set(urls as f64);
+    }
+}
+
 /// One worker's counts of a cache.
 pub struct CacheLocal {
     shared: Arc<CacheSeries>,

@@ -32,7 +32,7 @@ use crate::listen::greet::{self, Arrival};
 use crate::listen::incoming::HERE;
 use crate::proxy::Proxy;
 use crate::proxy::record::Ledger;
-use crate::proxy::warm::{self, WarmList};
+use crate::proxy::warm::{Runner, WarmList};
 use crate::table::{Current, State};
 use crate::telemetry::regime::Regime;
 use crate::telemetry::{AccessLog, WorkerLocal};
@@ -100,8 +100,8 @@ enum Order {
     Listen(Arc<Listening>, Socket),
     /// Accept what waits, then close. Connections of a listener that is gone close when they have no request; they are woken to see it.
     Close(Arc<Listening>),
-    /// Draw from this list until it is empty, one at a time.
-    Warm(Arc<WarmList>),
+    /// Draw from its list until that is empty, one at a time.
+    Warm(Runner),
     /// Answers are their connections' last from now on; nothing new is accepted. Idle connections close.
     Drain,
     /// Close everything.
@@ -180,7 +180,7 @@ impl Workers {
     /// So many of the list at once, spread over the workers.
     pub fn warm(&self, list: &Arc<WarmList>, at_once: usize) {
         let up = self.desks.iter().filter(|desk| !desk.failed.load(Ordering::Relaxed)).cycle();
-        up.take(at_once).for_each(|desk| drop(desk.order(Order::Warm(list.clone()))));
+        up.take(at_once).for_each(|desk| drop(desk.order(Order::Warm(list.runner()))));
     }
 
     /// As a panic of its own would end it.
@@ -282,7 +282,7 @@ impl Worker {
                         self.acceptors.borrow_mut().retain(|acceptor| !acceptor.is_of(&listening));
                         timer::wake_all();
                     }
-                    Some(Order::Warm(list)) => drop(tokio::task::spawn_local(warm::run(self.handler.clone(), list))),
+                    Some(Order::Warm(runner)) => drop(tokio::task::spawn_local(runner.run(self.handler.clone()))),
                     Some(Order::Drain) => {
                         self.acceptors.borrow_mut().clear();
                         self.handler.drain();

@@ -20,8 +20,9 @@ pub(super) const CACHE: &[Key] = &[
     key(
         "warm",
         Kind::Text,
-        "A file of URLs that are asked for when the process has started, as if clients wanted them: one a line, or a sitemap. Relative to the \
-         directory of the configuration.",
+        "A file of URLs that are asked for when the process has started, as if clients wanted them: one a line, or a sitemap; the first \
+         100,000. What is no URL in it is left out. The next reload that changes something ends it. Relative to the directory of the \
+         configuration.",
         "\"popular.txt\"",
     ),
     key(
@@ -34,8 +35,8 @@ pub(super) const CACHE: &[Key] = &[
     key(
         "hottest",
         Kind::Text,
-        "A file that the process writes when it ends, with the URLs of the answers that were used most, and asks for when it starts. Relative \
-         to the directory of the configuration.",
+        "A file that the process writes when it ends, with the URLs of the answers that were used most, and asks for when it starts; \
+         `FILE.new` beside it is written first. Only the user of the process can read it. Relative to the directory of the configuration.",
         "\"/var/lib/tidegate/hottest.txt\"",
     ),
     key("hottest_urls", Kind::Number { min: 1, max: 100_000, word: None }, "How many URLs are written to `hottest`.", "200").or("1000"),

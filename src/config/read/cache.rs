@@ -1,11 +1,11 @@
 //! `[cache.NAME]`, and what a route says of the cache that it uses.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::file::{Named, Section};
 use super::super::model::{Cache, HashOn, RouteCache, StatusField, Statuses, VaryBy};
 use super::super::report::{Problem, Span};
-use super::super::urls;
 use super::super::value::{self, Mistake, Size};
 
 /// The largest object where the file does not say.
@@ -22,15 +22,19 @@ pub(super) fn cache(Named { name, section }: Named<'_>) -> (Cache, Span) {
         section.note(problem.help(format!("it can be a quarter of `memory` at most: \"{}\"", Size(most))));
     }
     let max_object = written.unwrap_or(MAX_OBJECT.min(most));
-    let warm = section.bytes("warm").and_then(|file| {
-        let list = String::from_utf8(file.value).map_err(|_| "it is not text".to_owned()).and_then(|text| urls::list(&text));
-        section.check(&file.span, list.map_err(|problem| Mistake::new(format!("`warm`: {problem}"))))
+    let warm = section.text("warm").map(|path| {
+        // Only a warning: a list that is not there yet is no reason not to serve.
+        if let Err(mistake) = section.try_read(&path.value, "warm") {
+            let problem = Problem::warning(path.span, mistake.message);
+            section.note(problem.help("it is read again at the next start; until then nothing is fetched from it"));
+        }
+        PathBuf::from(path.value)
     });
     let cache = Cache {
         name: name.value,
         memory,
         max_object,
-        warm: warm.unwrap_or_default(),
+        warm,
         warm_at_once: section.number("warm_at_once").value as usize,
         hottest: section.text("hottest").map(|path| path.value.into()),
         hottest_urls: section.number("hottest_urls").value as usize,
