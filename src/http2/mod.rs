@@ -14,6 +14,7 @@ mod head;
 mod inflow;
 mod pulse;
 mod relay;
+mod room;
 #[cfg(test)]
 pub mod scripted;
 mod stir;
