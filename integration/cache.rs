@@ -864,3 +864,28 @@ fn the_cache_says_what_it_keeps_and_why() {
     assert!(proxy.command(&["explain", "--cache", "http://a/"]).1.contains("lifetime_seconds"), "for reading, too");
     assert_eq!(proxy.command(&["explain", "--cache", "/x"]).0, Some(1));
 }
+
+#[test]
+fn a_change_that_spans_a_reload_leaves_nothing_stale() {
+    let backend = Backend::bind();
+    let site = site(backend.address()).route("cache = \"main\"");
+    let proxy = site.start();
+    let kept = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\nContent-Length: 3\r\n\r\nold";
+    drop(first(&backend, &proxy, kept));
+    status_says(&ask(&proxy, "GET / HTTP/1.1"), "; hit");
+    let mut writer = proxy.connect();
+    writer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let mut change = backend.accept();
+    change.request();
+    // The cache gets other shards while the origin is at it.
+    let larger = "[cache.main]\nmemory = \"64MiB\"\nmax_object = \"16MiB\"";
+    proxy.edit(&site.without_tables().with(larger));
+    assert_eq!(proxy.admin("POST", "/api/reload").status(), 200);
+    status_says(&ask(&proxy, "GET / HTTP/1.1"), "; hit");
+    change.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(writer.answer().status(), 200);
+    writer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    change.request();
+    change.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\nnew");
+    assert_eq!(writer.answer().text(), "new");
+}

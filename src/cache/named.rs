@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,9 @@ pub struct Cache {
     families: AtomicU64,
     /// In which its routes look for a URL, each once.
     spellings: Mutex<Arc<[Spelling]>>,
+    /// What has taken its place, where a reload wanted other shards. Requests that began before still have this one, and what they find to
+    /// be out of date has to go there too: after it has gone here, see `Memory::move_to`.
+    heir: OnceLock<Arc<Cache>>,
     memory: AtomicU64,
     object_bytes_max: AtomicU64,
     /// Content in memory, and what of it is kept. The rest is under way, or read by somebody though it is not kept any more.
@@ -131,6 +134,7 @@ impl Cache {
             hash: RandomState::new(),
             families: AtomicU64::new(1),
             spellings: Mutex::new([Spelling::default()].into()),
+            heir: OnceLock::new(),
             memory: AtomicU64::new(memory),
             object_bytes_max: AtomicU64::new(object_bytes_max),
             content: Gauge::default(),
@@ -140,19 +144,26 @@ impl Cache {
 
     /// As the configuration has it now. What is kept stays, as far as it fits. `Some`: what takes its place, with all that is kept; what is
     /// under way here is for those who wait for it, and no others.
-    pub fn resize(&self, memory: u64, object_bytes_max: u64) -> Option<Cache> {
+    pub fn resize(&self, memory: u64, object_bytes_max: u64) -> Option<Arc<Cache>> {
         let same = self.memory.load(Ordering::Relaxed) == memory && self.object_bytes_max() == object_bytes_max;
         let store = if same { None } else { self.store.resize(memory, object_bytes_max) };
         self.memory.store(memory, Ordering::Relaxed);
         self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
-        Some(Cache {
+        let heir = Arc::new(Cache {
             families: AtomicU64::new(self.families.load(Ordering::Relaxed)),
             content: self.content.clone(),
             kept: self.kept.clone(),
             index: self.index.clone(),
             spellings: Mutex::new(lock(&self.spellings).clone()),
             ..Cache::around(store?, &self.name, memory, object_bytes_max, self.series.clone())
-        })
+        });
+        let _ = self.heir.set(heir.clone());
+        self.store.move_to(&heir.store);
+        Some(heir)
+    }
+
+    pub fn heir(&self) -> Option<&Cache> {
+        self.heir.get().map(|heir| &**heir)
     }
 
     /// Bytes of content in memory that are not kept: under way, or still read by somebody.
@@ -300,6 +311,9 @@ impl Cache {
             let fills = self.fills(&url);
             fills.iter().filter(|(key, _)| key.bytes().starts_with(&url)).flat_map(|(_, fills)| fills).for_each(|fill| fill.taint());
             self.store.remove(&url);
+        }
+        if let Some(heir) = self.heir() {
+            heir.invalidate(url);
         }
     }
 
@@ -587,9 +601,11 @@ impl Lead {
 
     /// This answer is out of date, and there is none to take its place.
     pub fn forget(&self, known: &Arc<Object>) {
-        let _fills = self.cache.fills(self.url());
-        if self.cache.has(known) {
-            self.cache.store.remove(known.key.looked_up());
+        for cache in std::iter::successors(Some(&*self.cache), |cache| cache.heir()) {
+            let _fills = cache.fills(self.url());
+            if cache.has(known) {
+                cache.store.remove(known.key.looked_up());
+            }
         }
     }
 

@@ -88,7 +88,10 @@ impl Object {
     }
 
     pub fn used(&self, times: u32) {
-        self.uses.fetch_add(times, Ordering::Relaxed);
+        // A million less than can be counted: several may add at once, and nobody comes round to none.
+        if self.uses() < u32::MAX - (1 << 20) {
+            self.uses.fetch_add(times, Ordering::Relaxed);
+        }
     }
 
     pub fn uses(&self) -> u32 {

@@ -75,16 +75,27 @@ impl Memory {
         Memory { entries: Cache::with_options(options, Bytes, Keyed::default(), Watch(evicted.clone())), evicted, shards }
     }
 
-    /// What is kept stays, as far as it fits. `Some`: the largest object wants other shards, and this is what takes its place, with all
-    /// that is kept; here nothing is left.
+    /// What is kept stays, as far as it fits. `Some`: the largest object wants other shards, and this is to take its place, with all that
+    /// `move_to` brings there.
     pub fn resize(&self, bytes: u64, object_bytes_max: u64) -> Option<Memory> {
         if shards(bytes, object_bytes_max) == self.shards {
             self.entries.set_capacity(bytes);
             return None;
         }
-        let other = Memory::counting(bytes, object_bytes_max, self.evicted.clone());
-        self.entries.drain().for_each(|(key, slot)| other.entries.insert(key, slot));
-        Some(other)
+        Some(Memory::counting(bytes, object_bytes_max, self.evicted.clone()))
+    }
+
+    /// All that is kept goes there, and here nothing is left. What is removed here meanwhile, and then there, is in neither.
+    pub fn move_to(&self, other: &Memory) {
+        for (key, slot) in self.entries.iter() {
+            other.entries.insert(key.clone(), slot.clone());
+            let key = key.looked_up();
+            // It is here until it is there. Whoever has removed it here before we look again may have been there before us.
+            if !self.entries.peek(key).is_some_and(|here| is_same(&here, &slot)) {
+                other.entries.remove_if(key, |there| is_same(there, &slot));
+            }
+        }
+        self.entries.drain().for_each(drop);
     }
 
     /// Bytes held.
@@ -260,7 +271,9 @@ mod tests {
         put(&store, "small", 10);
         put(&store, "large", 16 << 20);
         assert!(store.get(b"large").is_none(), "its shard is too small");
-        let store = store.resize(64 << 20, 16 << 20).expect("other shards");
+        let other = store.resize(64 << 20, 16 << 20).expect("other shards");
+        store.move_to(&other);
+        let store = other;
         put(&store, "large", 16 << 20);
         assert!(store.get(b"large").is_some() && store.get(b"small").is_some());
     }

@@ -133,7 +133,7 @@ impl State {
             match caches.get(name) {
                 Some(cache) => {
                     if let Some(other) = cache.resize(*memory, *max_object) {
-                        caches.insert(name.clone(), Arc::new(other));
+                        caches.insert(name.clone(), other);
                     }
                 }
                 None => {

@@ -193,7 +193,7 @@ fn a_cache_that_is_rebuilt_keeps_what_is_kept() {
     let german = Fields::of(&[("Accept-Language", "de")]);
     fill(&cache, "/", &["Accept-Language"], &german);
     let _slow = lead(&cache, &sought("/slow"));
-    let other = Arc::new(cache.resize(64 << 20, 16 << 20).expect("other shards"));
+    let other = cache.resize(64 << 20, 16 << 20).expect("other shards");
     assert!(has(&other, "/", &german) && !has(&cache, "/", &german));
     assert_eq!((other.object_bytes_max(), other.kept.bytes()), (16 << 20, 4));
     fill(&other, "/2", &["X-Team"], &german);
@@ -310,4 +310,50 @@ fn parts_are_joined_and_take_no_place_of_a_whole() {
     assert_eq!((cache.content_beside(), cache.kept.bytes()), (0, 10));
     cache.invalidate(&url("/"));
     assert_eq!((kept(), cache.content.bytes()), (None, 0));
+}
+
+#[test]
+fn what_is_out_of_date_goes_from_what_has_taken_its_place_too() {
+    let (old, none) = (cache(64 << 20, 1 << 16), Fields::default());
+    ["/a", "/b", "/c"].into_iter().for_each(|url| fill(&old, url, &[], &none));
+    let heir = old.resize(64 << 20, 16 << 20).expect("other shards");
+    let last = heir.resize(64 << 20, 1 << 16).expect("other shards");
+    old.invalidate(&url("/a"));
+    assert!(!has(&last, "/a", &none) && has(&last, "/b", &none) && has(&last, "/c", &none));
+    let Found::Object(known) = last.find(&mut sought("/b"), &none) else { panic!("it is there") };
+    lead(&heir, &sought("/b")).forget(&known);
+    assert!(!has(&last, "/b", &none) && has(&last, "/c", &none));
+}
+
+#[test]
+fn nothing_that_is_out_of_date_survives_a_move_that_is_under_way() {
+    let none = Fields::default();
+    let urls: Vec<String> = (0..400).map(|n| format!("/{n}")).collect();
+    for from in [0, 100, 200] {
+        let old = cache(64 << 20, 1 << 16);
+        urls.iter().for_each(|url| fill(&old, url, &[], &none));
+        let heir = std::thread::scope(|scope| {
+            let invalidate = || urls[from..].iter().chain(&urls[..from]).for_each(|target| old.invalidate(&url(target)));
+            let invalidates = scope.spawn(invalidate);
+            let heir = old.resize(64 << 20, 16 << 20).expect("other shards");
+            invalidates.join().expect("it ends");
+            heir
+        });
+        assert!(urls.iter().all(|url| !has(&heir, url, &none)));
+    }
+}
+
+#[test]
+fn the_hottest_come_first_and_no_more_than_were_asked_for() {
+    let (cache, none) = (cache(64 << 20, 1 << 16), Fields::default());
+    for (target, uses) in [("/never", 0), ("/a", 3), ("/b", 7), ("/c", 3), ("/d", 3), ("/e", 9)] {
+        fill(&cache, target, &[], &none);
+        let Found::Object(object) = cache.find(&mut sought(target), &none) else { panic!("it is there") };
+        object.used(uses);
+    }
+    assert_eq!(cache.hottest(1), ["http://a/e"]);
+    assert_eq!(cache.hottest(2), ["http://a/e", "http://a/b"]);
+    let three = cache.hottest(3);
+    assert_eq!((three.len(), &three[..2]), (3, &["http://a/e".to_owned(), "http://a/b".to_owned()][..]), "{three:?}");
+    assert_eq!(cache.hottest(99), ["http://a/e", "http://a/b", "http://a/a", "http://a/c", "http://a/d"]);
 }
