@@ -26,9 +26,6 @@ use crate::message::{Answer, Body, Conn, Fields, Handler, Head, Interim, Length,
 /// How often a client that has said something out of turn is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a client that nobody had to wait for yet may leave unnoticed.
-const GRACE: Duration = Duration::from_millis(20);
-
 /// How long a connection that has just been answered keeps its future: a busy client's next request comes within it.
 const WARM: Duration = Duration::from_secs(1);
 /// Connections of a thread that may do so at once; the others let go of it at once.
@@ -36,21 +33,23 @@ const WARM_MAX: usize = 512;
 
 /// Serves one connection to its end. Dropping it closes the connection and cancels what runs.
 ///
-/// `timer`: set to when the first request's head must be here, whole. `Err`: the client begins with HTTP/2, and the listener would have
-/// that; nothing was served, and the connection is handed back.
-pub fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc<H>) -> impl Future<Output = Result<(), Box<Http2<H>>>> {
+/// `timer`: set to when the first request's head must be here, whole. Where the client begins with HTTP/2, and the listener would have
+/// that, nothing is served, and the connection is handed back.
+pub fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc<H>) -> impl Future<Output = Option<Box<Http2<H>>>> {
     // Made before the future, which holds the arguments of an async function twice.
     let mut line = Line { io, conn, handler, timer };
     async move {
         let mut after = After::Fresh;
-        // On the heap, and only while there is something to do: ten thousand idle connections are ten thousand small futures.
-        if let Some(buffer) = line.first_bytes() {
-            after = Box::pin(line.answer_all(after, buffer)).await?;
-        }
         while line.wait(after).await {
-            after = Box::pin(line.answer_all(after, Buffer::new())).await?;
+            // On the heap, and only while there is something to do: ten thousand idle connections are ten thousand small futures.
+            let mut buffer = Buffer::new();
+            after = Box::pin(line.answer_all(after, &mut buffer)).await;
+            if after == After::Http2 {
+                let Line { io, conn, handler, timer } = line;
+                return Some(Box::new(Http2 { io, conn, timer, handler, read: buffer }));
+            }
         }
-        Ok(())
+        None
     }
 }
 
@@ -71,6 +70,8 @@ enum After {
     Fresh,
     Keep,
     Close,
+    /// It is not ours to answer.
+    Http2,
 }
 
 thread_local! {
@@ -114,21 +115,13 @@ struct Asked {
 }
 
 impl<H: Handler> Line<H> {
-    /// What has come already of the first request, on a connection that the runtime does not know of. A later one is not read so: between
-    /// two requests the runtime is to learn which backend's connections were closed.
-    fn first_bytes(&self) -> Option<Buffer> {
-        let mut buffer = Buffer::new();
-        let has_begun = self.io.is_fresh() && matches!(buffer.fill_now(&self.io), Ok(1..));
-        has_begun.then_some(buffer)
-    }
-
     /// Waits for the first byte of a request. `false`: there will be none.
     async fn wait(&mut self, after: After) -> bool {
         let most = match after {
             // The deadline runs since the connection was accepted.
             After::Fresh => None,
             After::Keep => Some(self.handler.terms(&self.conn).idle_timeout),
-            After::Close => return false,
+            After::Close | After::Http2 => return false,
         };
         self.next_request(most).await.unwrap_or(false)
     }
@@ -156,8 +149,7 @@ impl<H: Handler> Line<H> {
     }
 
     /// Answers requests for as long as there are bytes of them.
-    async fn answer_all(&mut self, after: After, mut buffer: Buffer) -> Result<After, Box<Http2<H>>> {
-        let buffer = &mut buffer;
+    async fn answer_all(&mut self, after: After, buffer: &mut Buffer) -> After {
         let mut fresh = after == After::Fresh;
         loop {
             let terms = self.handler.terms(&self.conn);
@@ -165,14 +157,14 @@ impl<H: Handler> Line<H> {
             let first = std::mem::take(&mut fresh);
             let mut request = match self.read_head(buffer, &terms, &mut arrived, first).await {
                 Ok(Some(request)) => request,
-                Ok(None) => return Ok(After::Close),
+                Ok(None) => return After::Close,
                 // Under TLS it is agreed on before, or not spoken (RFC 9113 3.3).
                 Err(HTTP2)
                     if first && !self.conn.secure && begins_http2(buffer.data()) && self.handler.welcome(self.conn.listener).http2 =>
                 {
-                    return Err(Box::new(self.hand_back(std::mem::take(buffer))));
+                    return After::Http2;
                 }
-                Err(failure) => return Ok(Box::pin(self.refuse(arrived.unwrap_or_else(Instant::now), failure)).await),
+                Err(failure) => return Box::pin(self.refuse(arrived.unwrap_or_else(Instant::now), failure)).await,
             };
             let arrived = arrived.unwrap_or_else(Instant::now);
             let asked = Asked {
@@ -200,7 +192,7 @@ impl<H: Handler> Line<H> {
                 }
             };
             let Some(answer) = self.ask(&asked, arrived, request.head, body, home.as_deref(), &terms).await else {
-                return Ok(After::Close);
+                return After::Close;
             };
             // Whatever is left of the request is skipped where it is here already; else the connection ends with this answer.
             let mut unread = false;
@@ -214,7 +206,7 @@ impl<H: Handler> Line<H> {
             match answer {
                 Answer::Tunnel { head, tunnel } => {
                     Box::pin(self.switch(head, std::mem::take(buffer), tunnel)).await;
-                    return Ok(After::Close);
+                    return After::Close;
                 }
                 Answer::Reply { head, body } => match self.reply(&asked, head, body, unread).await {
                     Ok(After::Keep) => {
@@ -222,8 +214,8 @@ impl<H: Handler> Line<H> {
                         if buffer.is_empty() {
                             match self.next_request_soon(buffer, &terms).await {
                                 Some(true) => {}
-                                Some(false) => return Ok(After::Close),
-                                None => return Ok(After::Keep),
+                                Some(false) => return After::Close,
+                                None => return After::Keep,
                             }
                         }
                     }
@@ -231,17 +223,12 @@ impl<H: Handler> Line<H> {
                         if unread || !buffer.is_empty() {
                             Box::pin(linger(&self.io, &self.timer)).await;
                         }
-                        return Ok(After::Close);
+                        return After::Close;
                     }
-                    Err(_) => return Ok(After::Close),
+                    Err(_) => return After::Close,
                 },
             }
         }
-    }
-
-    fn hand_back(&mut self, read: Buffer) -> Http2<H> {
-        let (io, conn, handler) = (self.io.clone(), self.conn.clone(), self.handler.clone());
-        Http2 { io, conn, timer: std::mem::take(&mut self.timer), handler, read }
     }
 
     /// The content of a request, which has the connection's buffer until it is dropped.
@@ -396,12 +383,8 @@ impl<H: Handler> Line<H> {
 
     /// Polled while there is nothing to do but wait: notices when there is nobody left to do it for.
     fn watch(&self) -> impl FnMut(&mut Context<'_>) -> Option<Stop> {
-        let (mut grace, mut look): (Option<Timer>, Option<Timer>) = (None, None);
+        let mut look: Option<Timer> = None;
         move |cx| {
-            // To watch it, the runtime has to know it. Most answers are here before that is worth its price.
-            if self.io.is_fresh() && grace.get_or_insert_with(|| Timer::set_to(GRACE)).poll_elapsed(cx).is_pending() {
-                return None;
-            }
             let news = match &look {
                 None => self.io.poll_read_ready(cx).is_ready(),
                 Some(look) => look.poll_elapsed(cx).is_ready(),

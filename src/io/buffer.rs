@@ -149,8 +149,7 @@ impl Buffer {
         }
     }
 
-    /// Reads once, if something is there; `WouldBlock` else.
-    pub fn fill_now(&mut self, io: &Io) -> io::Result<usize> {
+    fn fill_now(&mut self, io: &Io) -> io::Result<usize> {
         let n = io.read_now(self.space())?;
         self.filled(n);
         Ok(n)

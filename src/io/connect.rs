@@ -44,7 +44,7 @@ async fn connect_unix(path: &Path) -> io::Result<TcpStream> {
 }
 
 /// A connected Unix socket as what the house calls a stream.
-fn as_stream(stream: UnixStream) -> io::Result<TcpStream> {
+pub fn as_stream(stream: UnixStream) -> io::Result<TcpStream> {
     TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream.into_std()?)))
 }
 

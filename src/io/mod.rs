@@ -8,7 +8,6 @@ pub mod buffer;
 pub mod clock;
 pub mod connect;
 pub mod linger;
-pub mod socket;
 pub mod stream;
 pub mod timer;
 pub mod tls;

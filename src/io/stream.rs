@@ -1,25 +1,30 @@
 //! A byte stream to a client or to a backend, whatever carries it.
 //!
 //! Cheap to clone: a relay's two directions may be driven by two tasks of one thread. Polls borrow the stream for the length of the
-//! call and never across an await.
+//! call and never across an await. A read that did not fill its buffer tells the runtime that nothing is left, so the next read
+//! waits for the kernel's word and does not spend a system call on learning `EAGAIN`.
+//!
+//! Reads and writes are system calls made directly, not through the C library: in a process with more than one thread its `recv` and
+//! `send` mark each call as a point where the thread may be cancelled, two locked instructions apiece that nobody here needs.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use super::Tls;
-use super::socket::Socket;
 
 enum Stream {
-    Plain(Socket),
+    Tcp(TcpStream),
     Tls(Box<Tls>),
 }
 
@@ -28,24 +33,14 @@ pub struct Io(Rc<RefCell<Stream>>);
 
 impl Io {
     pub fn tcp(stream: TcpStream) -> Io {
-        Io(Rc::new(RefCell::new(Stream::Plain(Socket::Known(stream)))))
-    }
-
-    /// As it was accepted: nonblocking, and unknown to the runtime.
-    pub fn fresh(stream: std::net::TcpStream) -> Io {
-        Io(Rc::new(RefCell::new(Stream::Plain(Socket::Fresh(stream)))))
-    }
-
-    /// Whether nobody has had to wait for it yet.
-    pub fn is_fresh(&self) -> bool {
-        matches!(&*self.0.borrow(), Stream::Plain(socket) if socket.is_fresh())
+        Io(Rc::new(RefCell::new(Stream::Tcp(stream))))
     }
 
     /// The socket again, where nobody else has it and nothing else is on it.
     pub fn into_tcp(self) -> Option<TcpStream> {
         match Rc::into_inner(self.0)?.into_inner() {
-            Stream::Plain(Socket::Known(stream)) => Some(stream),
-            Stream::Plain(Socket::Fresh(_) | Socket::Lost) | Stream::Tls(_) => None,
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(_) => None,
         }
     }
 
@@ -58,7 +53,7 @@ impl Io {
     /// that already it costs no system call.
     pub fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
         match &mut *self.0.borrow_mut() {
-            Stream::Plain(socket) => socket.read_now(space),
+            Stream::Tcp(stream) => recv(stream, space),
             Stream::Tls(stream) => stream.read_now(space),
         }
     }
@@ -66,7 +61,7 @@ impl Io {
     /// While it is pending, the same bytes have to be offered again, and no others: they may be on their way in part (`is_amid_write`).
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut *self.0.borrow_mut() {
-            Stream::Plain(socket) => socket.poll_write(cx, bytes.len(), |fd| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL)),
+            Stream::Tcp(stream) => poll_send(stream, cx, bytes),
             Stream::Tls(stream) => stream.poll_write(cx, &[IoSlice::new(bytes)]),
         }
     }
@@ -74,9 +69,9 @@ impl Io {
     pub fn poll_write_vectored(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &mut *self.0.borrow_mut() {
             // A broken connection answers EPIPE; the signal that would come with it is ignored since the start of the process.
-            Stream::Plain(socket) => {
-                let len = slices.iter().map(|slice| slice.len()).sum();
-                socket.poll_write(cx, len, |fd| rustix::io::writev(fd, slices))
+            Stream::Tcp(stream) => {
+                let (stream, len) = (&*stream, slices.iter().map(|slice| slice.len()).sum());
+                poll_write_once(stream, cx, len, || rustix::io::writev(stream, slices))
             }
             Stream::Tls(stream) => stream.poll_write(cx, slices),
         }
@@ -85,15 +80,15 @@ impl Io {
     /// Says that nothing more will be written (FIN).
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self.0.borrow_mut() {
-            Stream::Plain(socket) => Poll::Ready(socket.shutdown()),
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => stream.poll_shutdown(cx),
         }
     }
 
     /// Ready when a read may find bytes, the end or an error. Reads nothing, and costs no system call.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.0.borrow_mut() {
-            Stream::Plain(socket) => socket.poll_read_ready(cx),
+        match &*self.0.borrow() {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx).map(|_| ()),
             Stream::Tls(stream) => stream.poll_read_ready(cx),
         }
     }
@@ -104,17 +99,18 @@ impl Io {
 
     /// Whether nothing has come since the last read: neither bytes nor an end. For connections that should be silent.
     pub fn is_quiet(&self) -> bool {
+        // Not by a poll: a task that has used up its turn is told `Pending` whatever has come. Where the runtime knows of nothing this
+        // costs no system call.
         match &mut *self.0.borrow_mut() {
             Stream::Tls(stream) => stream.is_quiet(),
-            Stream::Plain(socket) => socket.is_quiet(),
+            Stream::Tcp(stream) => matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
         }
     }
 
     /// Whether the connection is dead in both directions (reset), as opposed to finished by the other end.
     pub fn is_broken(&self) -> bool {
         let stream = self.0.borrow();
-        let Some(descriptor) = stream.descriptor() else { return true };
-        let mut asked = [PollFd::new(descriptor, PollFlags::empty())];
+        let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
         let polled = nix::poll::poll(&mut asked, PollTimeout::ZERO);
         polled.is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
     }
@@ -126,15 +122,13 @@ impl Io {
         if let Stream::Tls(stream) = stream {
             stream.abandon(resets);
         }
-        if let Some(descriptor) = stream.descriptor() {
-            // Fails only on a socket that is gone already.
-            let _ = socket2::SockRef::from(&descriptor).set_linger(resets.then_some(Duration::ZERO));
-        }
+        // Fails only on a socket that is gone already.
+        let _ = socket2::SockRef::from(&*stream).set_linger(resets.then_some(Duration::ZERO));
     }
 
-    /// The descriptor's number, for logs; -1 where there is none any more.
+    /// The descriptor's number, for logs.
     pub fn descriptor(&self) -> i32 {
-        self.0.borrow().descriptor().map_or(-1, |descriptor| descriptor.as_raw_fd())
+        self.0.borrow().as_fd().as_raw_fd()
     }
 
     /// TLS: bytes that were offered can not be taken back, nor be offered together with others.
@@ -145,7 +139,7 @@ impl Io {
     /// Whether bytes that were offered to `poll_write` are on their way in part, and untold.
     pub fn is_amid_write(&self) -> bool {
         match &*self.0.borrow() {
-            Stream::Plain(_) => false,
+            Stream::Tcp(_) => false,
             Stream::Tls(stream) => stream.is_amid_write(),
         }
     }
@@ -170,12 +164,67 @@ impl Io {
     }
 }
 
-impl Stream {
-    /// None: there is none any more.
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Stream::Plain(socket) => socket.descriptor(),
-            Stream::Tls(stream) => Some(stream.as_fd()),
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// Reads once; `WouldBlock` where nothing is there.
+pub(super) fn recv(stream: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    let room = space.len();
+    once(stream, Interest::READABLE, room, || rustix::net::recv(stream, &mut *space, RecvFlags::empty()).map(|(n, _)| n))
+}
+
+/// Writes once; `WouldBlock` where there is no room.
+pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    once(stream, Interest::WRITABLE, bytes.len(), || rustix::net::send(stream, bytes, SendFlags::NOSIGNAL))
+}
+
+/// Writes once, when there is room.
+pub(super) fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    poll_write_once(stream, cx, bytes.len(), || rustix::net::send(stream, bytes, SendFlags::NOSIGNAL))
+}
+
+/// One system call, if the runtime thinks that it can succeed. `room`: what it moves at most; less says that the socket has no more.
+fn once(
+    stream: &TcpStream,
+    interest: Interest,
+    room: usize,
+    mut call: impl FnMut() -> Result<usize, rustix::io::Errno>,
+) -> io::Result<usize> {
+    let mut moved = None;
+    let outcome = stream.try_io(interest, || {
+        let n = loop {
+            match call() {
+                Err(rustix::io::Errno::INTR) => {}
+                done => break done?,
+            }
+        };
+        if n == 0 || n == room {
+            return Ok(n);
+        }
+        // The runtime clears its note of readiness on this word alone; what was moved goes another way.
+        moved = Some(n);
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    moved.map_or(outcome, Ok)
+}
+
+fn poll_write_once(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    len: usize,
+    mut call: impl FnMut() -> Result<usize, rustix::io::Errno>,
+) -> Poll<io::Result<usize>> {
+    // Most writes succeed at once: only one that can not asks to be told when it may be worth another try.
+    loop {
+        match once(stream, Interest::WRITABLE, len, &mut call) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_write_ready(cx))?,
+            written => return Poll::Ready(written),
         }
     }
 }

@@ -190,13 +190,6 @@ impl Timer {
         })
     }
 
-    /// With a deadline.
-    pub fn set_to(after: Duration) -> Timer {
-        let timer = Timer::new();
-        timer.set(after);
-        timer
-    }
-
     /// The deadline is `after` from now, in place of any before.
     pub fn set(&self, after: Duration) {
         WHEEL.with_borrow_mut(|wheel| wheel.set(self.at, after));

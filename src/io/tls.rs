@@ -25,7 +25,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::Buffer;
-use super::socket::{poll_send, recv, send};
+use super::stream::{poll_send, recv, send};
 
 /// Content of one record at most (RFC 8446 5.1).
 const RECORD: usize = 16 << 10;

@@ -28,20 +28,13 @@ use crate::message::{Conn, Handler, Handshake, Secure, Welcome, forwarding};
 use crate::tls::{self, Named};
 use crate::{http1, http2};
 
-/// A connection as it was accepted: nonblocking, and unknown to the runtime.
-pub struct Arrival<S = std::net::TcpStream> {
-    pub stream: S,
+/// A connection as it was accepted.
+pub struct Arrival {
+    pub stream: TcpStream,
     /// As in `Conn`.
     pub listener: usize,
     pub peer: SocketAddr,
     pub local: SocketAddr,
-}
-
-impl<S> Arrival<S> {
-    fn on<T>(self, carrier: impl FnOnce(S) -> T) -> Arrival<T> {
-        let Arrival { stream, listener, peer, local } = self;
-        Arrival { stream: carrier(stream), listener, peer, local }
-    }
 }
 
 /// A connection that is ready for requests.
@@ -68,7 +61,7 @@ pub fn spawn<H: Handler + 'static>(arrival: Arrival, handler: Rc<H>, held: impl 
     timer.set(welcome.timeout);
     if welcome.is_plain() {
         if let Some(presence) = admit(&arrival, &welcome, &*handler) {
-            tokio::task::spawn_local(serve(plain(arrival.on(Io::fresh), timer), handler, (held, presence)));
+            tokio::task::spawn_local(serve(plain(arrival, timer), handler, (held, presence)));
         }
         return;
     }
@@ -87,7 +80,7 @@ fn serve<H: Handler>(greeted: Greeted, handler: Rc<H>, held: impl Sized) -> impl
     async move {
         match protocol {
             Protocol::Http1 => {
-                if let Err(found) = http1::server::serve(io, conn, timer, handler).await {
+                if let Some(found) = http1::server::serve(io, conn, timer, handler).await {
                     http2(*found).await;
                 }
             }
@@ -104,27 +97,24 @@ fn http2<H: Handler>(found: http1::server::Http2<H>) -> Pin<Box<impl Future<Outp
 }
 
 /// Nothing to ask: the first byte belongs to a request.
-fn plain(Arrival { stream: io, listener, peer, local }: Arrival<Io>, timer: Timer) -> Greeted {
-    Greeted { io, conn: Rc::new(Conn::new(listener, peer, local, false)), timer, protocol: Protocol::Http1 }
+fn plain(Arrival { stream, listener, peer, local }: Arrival, timer: Timer) -> Greeted {
+    Greeted { io: Io::tcp(stream), conn: Rc::new(Conn::new(listener, peer, local, false)), timer, protocol: Protocol::Http1 }
 }
 
 /// Everything that comes before the first request. `None`: there will be none.
 async fn greet<H: Handler>(
-    arrival: Arrival,
+    mut arrival: Arrival,
     welcome: Rc<Welcome>,
     timer: Timer,
     handler: Rc<H>,
 ) -> Option<(Greeted, Option<Box<Presence>>)> {
-    let Arrival { stream, listener, peer, local } = arrival;
-    // Fails only for want of resources; the client sees a close.
-    let mut arrival = Arrival { stream: TcpStream::from_std(stream).ok()?, listener, peer, local };
     if forwarding::is_trusted(arrival.peer.ip(), &welcome.proxy_protocol) {
         introduce(&mut arrival, &timer, &*handler).await?;
     }
     // As early as it is known who it is: refusing is to cost less than serving.
     let presence = admit(&arrival, &welcome, &*handler)?;
     let greeted = match &welcome.tls {
-        None => plain(arrival.on(Io::tcp), timer),
+        None => plain(arrival, timer),
         Some(secure) => shake_hands(arrival, secure, timer, &*handler).await?,
     };
     Some((greeted, presence))
@@ -132,7 +122,7 @@ async fn greet<H: Handler>(
 
 /// A place among those of its address, where they are counted. `None`: it has all its places, and the connection is closed without a
 /// word, as an answer would cost what the limit is to save.
-fn admit<S, H: Handler>(arrival: &Arrival<S>, welcome: &Welcome, handler: &H) -> Option<Option<Box<Presence>>> {
+fn admit<H: Handler>(arrival: &Arrival, welcome: &Welcome, handler: &H) -> Option<Option<Box<Presence>>> {
     let Some((crowd, most)) = welcome.crowd.as_ref().filter(|_| arrival.local != HERE) else { return Some(None) };
     let presence = crowd.join(arrival.peer.ip(), most.get());
     if presence.is_none() {
@@ -142,7 +132,7 @@ fn admit<S, H: Handler>(arrival: &Arrival<S>, welcome: &Welcome, handler: &H) ->
 }
 
 /// A load balancer says whose connection it is.
-async fn introduce<H: Handler>(arrival: &mut Arrival<TcpStream>, timer: &Timer, handler: &H) -> Option<()> {
+async fn introduce<H: Handler>(arrival: &mut Arrival, timer: &Timer, handler: &H) -> Option<()> {
     let (listener, peer) = (arrival.listener, arrival.peer);
     match timer.limit_to(None, introduction::hear(&arrival.stream)).await {
         Ok(Ok(Some(Origin::Relayed(Relayed { source, destination })))) => (arrival.peer, arrival.local) = (source, destination),
@@ -160,7 +150,7 @@ async fn introduce<H: Handler>(arrival: &mut Arrival<TcpStream>, timer: &Timer, 
     Some(())
 }
 
-async fn shake_hands<H: Handler>(arrival: Arrival<TcpStream>, secure: &Secure, timer: Timer, handler: &H) -> Option<Greeted> {
+async fn shake_hands<H: Handler>(arrival: Arrival, secure: &Secure, timer: Timer, handler: &H) -> Option<Greeted> {
     let Arrival { stream, listener, peer, local } = arrival;
     let named = Arc::new(Named::new(secure.names.clone()));
     let mut config = rustls::ServerConfig::clone(&secure.config);
@@ -253,7 +243,7 @@ mod tests {
         let local = socket.local_addr().expect("an address");
         let connected = async || {
             let stream = TcpStream::connect(local).await.expect("a connection");
-            plain(Arrival { stream: Io::tcp(stream), listener: 0, peer: local, local }, Timer::new())
+            plain(Arrival { stream, listener: 0, peer: local, local }, Timer::new())
         };
         let handler = Rc::new(Mute);
         let Greeted { io, conn, .. } = connected().await;

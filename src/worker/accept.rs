@@ -4,7 +4,7 @@
 //! loaded one passes a new connection on before it has read a byte of it.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -56,7 +57,7 @@ impl Drop for Held {
 
 /// A connection on its way to another worker.
 pub struct Passed {
-    pub stream: TcpStream,
+    pub stream: std::net::TcpStream,
     pub peer: SocketAddr,
     pub held: Held,
 }
@@ -182,7 +183,7 @@ fn seat(worker: &Rc<Worker>, listening: &Arc<Listening>, stream: TcpStream, peer
     let to = seat_for(worker.index, worker.desks.iter().map(Desk::load));
     if to == worker.index {
         worker.serve(stream, peer, held);
-    } else {
+    } else if let Ok(stream) = stream.into_std() {
         worker.local.handed_off();
         pass(worker, Passed { stream, peer, held }, to);
     }
@@ -221,8 +222,11 @@ fn seat_for(mine: usize, loads: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Takes over a connection that another worker accepted.
-pub fn adopt(worker: &Worker, passed: Passed) {
-    worker.serve(passed.stream, passed.peer, passed.held);
+pub fn adopt(worker: &Rc<Worker>, passed: Passed) {
+    // Fails only for want of resources; the client sees a close.
+    if let Ok(stream) = TcpStream::from_std(passed.stream) {
+        worker.serve(stream, passed.peer, passed.held);
+    }
 }
 
 fn is_shortage(error: &io::Error) -> bool {
