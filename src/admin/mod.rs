@@ -140,6 +140,3 @@ async fn exchange(stream: tokio::net::TcpStream, sources: Sources) {
     // A client that left or broke the protocol is its own affair.
     let _ = tokio::time::timeout(EXCHANGE_TIMEOUT, connection).await;
 }
-
-#[cfg(test)]
-mod tests;

@@ -325,7 +325,3 @@ fn open_file(path: &Path) -> io::Result<File> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-#[path = "access/tests.rs"]
-mod tests;

@@ -267,7 +267,3 @@ fn escape_combined(line: &mut Vec<u8>, value: &[u8]) {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "record/tests.rs"]
-mod tests;
