@@ -539,38 +539,6 @@ fn an_upload_gets_room_as_the_backend_reads() {
     reader.join().expect("the backend has read it all");
 }
 
-/// The next window that the proxy gives to streams, which the client takes note of.
-#[track_caller]
-fn stream_window(client: &mut Frames) -> u32 {
-    let frame = client.wait("SETTINGS", |frame| frame.kind == SETTINGS && !frame.has(ACK));
-    client.send(Frame::new(SETTINGS, ACK, 0, []));
-    assert_eq!(&frame.payload[..2], [0, 4], "SETTINGS_INITIAL_WINDOW_SIZE: {frame:?}");
-    u32::from_be_bytes(frame.payload[2..6].try_into().expect("four bytes"))
-}
-
-#[test]
-fn a_long_upload_gets_more_room_until_there_are_others() {
-    const PIECE: usize = 16 << 10;
-    let (backend, _proxy, mut client) = by_hand();
-    let length = (20 * PIECE + 3).to_string();
-    client.head(1, &[&request("POST", "/long")[..], &[("content-length", &length)]].concat(), false);
-    let mut wire = backend.accept();
-    wire.head();
-    for _ in 0..20 {
-        client.data(1, [b'x'; PIECE], false);
-        wire.take(PIECE);
-    }
-    assert_eq!(stream_window(&mut client), 512 << 10);
-    client.head(3, &request("POST", "/second"), false);
-    client.head(5, &request("POST", "/third"), false);
-    assert_eq!(stream_window(&mut client), 128 << 10);
-    // It goes on with what it has.
-    client.data(1, "end", true);
-    wire.take(3);
-    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(client.message(1).status(), 200);
-}
-
 #[test]
 fn a_hundred_readers_without_room_cost_little() {
     const LEN: usize = 1 << 20;

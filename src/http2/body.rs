@@ -12,7 +12,6 @@ use h2::{Reason, RecvStream};
 
 use super::allowance::Allowance;
 use super::inflow::Inflow;
-use super::room::{Room, Upload};
 use crate::failure::{Failure, Malformed};
 use crate::io::arrears::Arrears;
 use crate::io::{Timer, timer};
@@ -22,7 +21,6 @@ pub struct Received {
     inflow: Inflow,
     /// Told what has come.
     allowance: Rc<Allowance>,
-    upload: Upload,
     arrears: Arrears,
     /// Set while nothing comes, with what its end will mean.
     waiting: Option<(Timer, Failure)>,
@@ -30,16 +28,8 @@ pub struct Received {
 
 impl Received {
     /// `length`: what the head said; `timeout`: without progress; `rate`: bytes a second, as in `Arrears`.
-    pub fn new(
-        stream: RecvStream,
-        length: Option<u64>,
-        timeout: Duration,
-        rate: u32,
-        allowance: Rc<Allowance>,
-        room: Rc<Room>,
-    ) -> Received {
-        let upload = Upload::new(room, timer::now());
-        Received { inflow: Inflow::new(stream, length), allowance, upload, arrears: Arrears::new(rate, timeout), waiting: None }
+    pub fn new(stream: RecvStream, length: Option<u64>, timeout: Duration, rate: u32, allowance: Rc<Allowance>) -> Received {
+        Received { inflow: Inflow::new(stream, length), allowance, arrears: Arrears::new(rate, timeout), waiting: None }
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
@@ -85,9 +75,7 @@ impl Source for Received {
             Poll::Ready(Ok(0)) => Poll::Ready(Ok(!self.inflow.data().is_empty())),
             Poll::Ready(Ok(came)) => {
                 self.waiting = None;
-                let now = timer::now();
-                self.arrears.pay(now, came);
-                self.upload.read(now, came);
+                self.arrears.pay(timer::now(), came);
                 self.allowance.useful(came);
                 Poll::Ready(Ok(true))
             }

@@ -14,7 +14,6 @@ mod head;
 mod inflow;
 mod pulse;
 mod relay;
-mod room;
 #[cfg(test)]
 pub mod scripted;
 mod stir;

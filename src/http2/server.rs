@@ -18,7 +18,6 @@ use http::Request;
 use super::allowance::{Allowance, Excess};
 use super::body::{Received, give_up};
 use super::relay::relay;
-use super::room::{self, Room};
 use super::stir::Turn;
 use super::streams::Streams;
 use super::wire::Wire;
@@ -33,9 +32,10 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Streams open at once on a connection. As many as browsers use; what they cost together is bounded by the windows below.
 const STREAMS_MAX: u32 = 128;
-/// What a client may send ahead on all streams together: the room of 32, so that uploads whose backends do not read leave enough for the
-/// others. `h2` derives from it how many small pieces of data it bears with.
-const CONNECTION_WINDOW: u32 = 32 * room::NARROW;
+/// What a client may send ahead on one stream, and on all of them together: the room of 32, so that uploads whose backends do not read
+/// leave enough for the others. `h2` derives from the latter how many small pieces of data it bears with.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 /// What `h2` may hold of one answer for which its client has room, while the socket takes nothing: one frame. So a client that does not
 /// read costs 2 MiB, however many answers it has asked for.
 const HELD_BYTES_MAX: usize = 16 << 10;
@@ -64,7 +64,7 @@ pub async fn serve<H: Handler>(io: Io, conn: Rc<Conn>, timer: Timer, handler: Rc
     drop(terms);
     match begun {
         Ok(Some(connection)) => {
-            let line = Line { conn, handler, wire, allowance: Rc::default(), room: Rc::default() };
+            let line = Line { conn, handler, wire, allowance: Rc::default() };
             line.drive(connection, &timer).await;
         }
         // There is nobody who speaks HTTP/2.
@@ -80,7 +80,7 @@ fn builder(terms: &Terms) -> Builder {
     builder
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(terms.header_bytes).unwrap_or(u32::MAX))
-        .initial_window_size(room::NARROW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(HELD_BYTES_MAX)
         .enable_connect_protocol()
@@ -97,7 +97,6 @@ struct Line<H> {
     handler: Rc<H>,
     wire: Wire,
     allowance: Rc<Allowance>,
-    room: Rc<Room>,
 }
 
 /// Where a connection is on its way out.
@@ -144,13 +143,6 @@ impl<H: Handler> Line<H> {
                 }
                 let busy = !streams.is_empty();
                 streams.poll(cx);
-                // Refused while the client has not taken note of what it was told before; that it has wakes us, too.
-                if let Some(window) = self.room.news()
-                    && connection.set_initial_window_size(window).is_ok()
-                {
-                    self.room.tells();
-                    cx.waker().wake_by_ref();
-                }
                 if busy && streams.is_empty() {
                     timer.set(if phase == Phase::Open { self.handler.terms(&self.conn).idle_timeout } else { LEAVE });
                 }
@@ -242,8 +234,7 @@ impl<H: Handler> Line<H> {
         } else if content.is_end_stream() {
             Body::empty()
         } else {
-            let (allowance, room) = (self.allowance.clone(), self.room.clone());
-            Body::source(Box::new(Received::new(content, length, terms.body_timeout, terms.body_rate, allowance, room)))
+            Body::source(Box::new(Received::new(content, length, terms.body_timeout, terms.body_rate, self.allowance.clone())))
         };
         let Some(answer) = self.ask(arrived, head, body, &mut respond).await else {
             return self.allowance.taken_back(timer::now(), arrived.elapsed());
