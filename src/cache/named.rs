@@ -49,7 +49,7 @@ pub struct Cache {
     /// By the hash of the URL: for people who ask why.
     refusals: quick_cache::sync::Cache<u64, Refusal>,
     hash: RandomState,
-    families: AtomicU64,
+    families: Arc<AtomicU64>,
     /// In which its routes look for a URL, each once.
     spellings: Mutex<Arc<[Spelling]>>,
     /// What has taken its place, where a reload wanted other shards. Requests that began before still have this one, and what they find to
@@ -132,7 +132,7 @@ impl Cache {
             counts_hits: AtomicBool::new(false),
             refusals: quick_cache::sync::Cache::new(REFUSALS),
             hash: RandomState::new(),
-            families: AtomicU64::new(1),
+            families: Arc::new(AtomicU64::new(1)),
             spellings: Mutex::new([Spelling::default()].into()),
             heir: OnceLock::new(),
             memory: AtomicU64::new(memory),
@@ -150,7 +150,7 @@ impl Cache {
         self.memory.store(memory, Ordering::Relaxed);
         self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
         let heir = Arc::new(Cache {
-            families: AtomicU64::new(self.families.load(Ordering::Relaxed)),
+            families: self.families.clone(),
             content: self.content.clone(),
             kept: self.kept.clone(),
             index: self.index.clone(),
@@ -431,8 +431,9 @@ impl Cache {
         self.keep_newer(there, asked, |there| make(Key::of(&bytes), there));
     }
 
+    /// A part that was asked for later has no say by itself: it may be of the very content of which this is more.
     fn keep_newer(&self, there: Option<Arc<Object>>, asked: Instant, make: impl FnOnce(Option<&Object>) -> Option<Object>) {
-        if there.as_ref().is_none_or(|there| there.asked <= asked)
+        if there.as_ref().is_none_or(|there| there.asked <= asked || !there.content.is_whole())
             && let Some(mut object) = make(there.as_deref())
         {
             object.used(there.as_ref().map_or(0, |there| there.uses()));
@@ -511,7 +512,9 @@ impl Lead {
                 Some((part, whole)) => content.as_part(part.clone(), *whole),
             };
             let mut fills = self.cache.fills(self.url());
-            if let Some(content) = content.filter(|_| !self.fill.is_tainted()) {
+            // What has taken this cache's place has what was here then; nobody looks here any more.
+            let is_kept = !self.fill.is_tainted() && self.cache.heir().is_none();
+            if let Some(content) = content.filter(|_| is_kept) {
                 let key = &self.key.bytes()[..self.ends.situation];
                 let make = |key, there: Option<&Object>| self.made(key, &opened, content, there, cost);
                 self.cache.keep(key, self.ends, request, &opened.admitted.vary, self.fill.began, make);
@@ -523,23 +526,30 @@ impl Lead {
     }
 
     /// What is to be kept. A part is joined to those of the same content that are there (RFC 9111 3.4), and takes the place of others, but
-    /// never of a whole: `None`.
+    /// never of a whole, nor of one that was asked for later and is of another content: `None`.
     fn made(&self, key: Key, opened: &Opened, content: Content, there: Option<&Object>, cost: Duration) -> Option<Object> {
         let Admitted { terms, withheld, .. } = &opened.admitted;
-        let there = there.filter(|_| !content.is_whole());
-        if there.is_some_and(|there| there.content.is_whole()) {
+        let is_of_one = |there: &&Object| condition::are_of_one(&there.head, &opened.head) && there.content.len() == content.len();
+        let of_one = there.filter(is_of_one);
+        let is_late = there.is_some_and(|there| there.asked > self.fill.began);
+        if is_late && of_one.is_none() || there.is_some_and(|there| there.content.is_whole() && !content.is_whole()) {
             return None;
         }
-        let is_of_one = |there: &&Object| condition::are_of_one(&there.head, &opened.head) && there.content.len() == content.len();
-        let (head, content) = match (there.filter(is_of_one), &self.part) {
+        let asked = of_one.map_or(self.fill.began, |there| there.asked.max(self.fill.began));
+        let (head, terms, content) = match (of_one, &self.part) {
             (Some(there), Some((part, _))) => {
-                let mut head = update::freshened(&there.head, &opened.head);
-                update::prepare(&mut head, withheld);
-                (head.compact(), there.content.with(&content, part, &self.cache.content))
+                let joined = there.content.with(&content, part, &self.cache.content);
+                if is_late {
+                    (there.head.clone(), there.terms, joined)
+                } else {
+                    let mut head = update::freshened(&there.head, &opened.head);
+                    update::prepare(&mut head, withheld);
+                    (head.compact(), *terms, joined)
+                }
             }
-            _ => (opened.head.compact(), content),
+            _ => (opened.head.compact(), *terms, content),
         };
-        Some(Object::new(key, head, *terms, content, self.fill.began, cost))
+        Some(Object::new(key, head, terms, content, asked, cost))
     }
 
     /// The content broke off.

@@ -140,7 +140,9 @@ impl<'a> Place<'a> {
             self.tell(story, CacheResult::Refused);
             return Err(Failure::NotCached);
         }
-        let known = kept.clone().filter(|_| why != CacheResult::Partial);
+        // By the time that the origin has confirmed a part, its date may be another than the one on whose condition it was asked for.
+        let is_fit = |known: &Arc<Object>| known.content.is_whole() || !head.fields.contains(Name::IfRange);
+        let known = kept.clone().filter(|_| why != CacheResult::Partial).filter(is_fit);
         let is_part = head.fields.contains(Name::Range);
         // Of what is not there the part is fetched and kept, but not on conditions: with these the origin may leave out half of the head.
         let is_fetched_as_part = known.is_none()
@@ -241,6 +243,7 @@ impl<'a> Place<'a> {
         };
         let parts = ranges.into_iter().enumerate().map(of_part).collect();
         restate(head, 206);
+        update::forget_digests(&mut head.fields);
         head.fields.remove_all(Names::of(&[Name::ContentLength, Name::ContentType]));
         head.fields.append_known(Name::ContentType, format!("multipart/byteranges; boundary={boundary}").as_bytes());
         object.content.parts(parts, Bytes::from(format!("\r\n--{boundary}--\r\n")))
@@ -335,6 +338,7 @@ pub fn state_range(head: &mut Head, range: Range<u64>, length: u64) {
     restate(head, 206);
     head.fields.remove_all(Names::of(&[Name::ContentLength, Name::ContentRange]));
     head.fields.append_known(Name::ContentRange, content_range(range, length).as_bytes());
+    update::forget_digests(&mut head.fields);
 }
 
 fn content_range(range: Range<u64>, length: u64) -> String {

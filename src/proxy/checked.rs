@@ -29,7 +29,9 @@ pub struct Checked {
 impl Checked {
     /// Of a request that speaks for all. `None`: its answer may be for this client alone. `demands`: of `head`.
     pub fn of(place: &Place<'_>, known: Arc<Object>, sought: &Sought, head: &Head, demands: &Demands) -> Option<Box<Checked>> {
-        if head.method() != Method::Head || head.fields.contains(Name::Authorization) || demands.no_store {
+        // Where we put a cookie of ours into the answer it is no longer the origin's word.
+        let is_stuck = place.pool.pool.sticky.is_some();
+        if is_stuck || head.method() != Method::Head || head.fields.contains(Name::Authorization) || demands.no_store {
             return None;
         }
         let sent = Instant::now();

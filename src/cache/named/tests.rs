@@ -313,6 +313,33 @@ fn parts_are_joined_and_take_no_place_of_a_whole() {
 }
 
 #[test]
+fn a_part_that_was_asked_for_later_takes_nothing_from_the_whole_it_is_of() {
+    for tag in ["\"a\"", "\"b\""] {
+        let cache = cache(1 << 20, 1 << 16);
+        let mut whole = cache.lead_alone(&sought("/"), Instant::now());
+        let mut opened = opened(&[]);
+        opened.head.fields.append(b"ETag", b"\"a\"");
+        whole.open(opened);
+        fill_part(&cache, tag, 0..4, 4);
+        whole.pour((0..10).collect::<Vec<u8>>().into());
+        whole.finish(&Fields::of(&[]));
+        let Found::Object(kept) = cache.find(&mut sought("/"), &Fields::of(&[])) else { panic!("something is kept") };
+        assert_eq!(kept.content.is_whole(), tag == "\"a\"", "{tag}: of another content, the later one is right");
+    }
+    let cache = cache(1 << 20, 1 << 16);
+    let mut early = cache.lead_alone(&sought("/"), Instant::now());
+    fill_part(&cache, "\"a\"", 4..10, 6);
+    let mut opened = opened(&[]);
+    opened.head.fields.append(b"ETag", b"\"a\"");
+    early.of_part(0..4, 10);
+    early.open(opened);
+    early.pour((0..4).collect::<Vec<u8>>().into());
+    early.finish(&Fields::of(&[]));
+    let Found::Object(kept) = cache.find(&mut sought("/"), &Fields::of(&[])) else { panic!("something is kept") };
+    assert!(kept.content.is_whole(), "both are of one");
+}
+
+#[test]
 fn what_is_out_of_date_goes_from_what_has_taken_its_place_too() {
     let (old, none) = (cache(64 << 20, 1 << 16), Fields::default());
     ["/a", "/b", "/c"].into_iter().for_each(|url| fill(&old, url, &[], &none));

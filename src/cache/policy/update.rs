@@ -22,6 +22,13 @@ pub fn into_whole(head: &mut Head, length: u64) {
     head.begin_response(200, reason, Version::Http11);
     head.fields.remove_all(Names::of(&[Name::ContentLength, Name::ContentRange]));
     head.fields.append_known(Name::ContentLength, digits(length, &mut [0; 20]));
+    forget_digests(&mut head.fields);
+}
+
+/// What was reckoned over the content of one message (RFC 9530 2) is not true of another that has more of it, or less.
+pub fn forget_digests(fields: &mut Fields) {
+    fields.remove_named(b"content-digest");
+    fields.remove_named(b"content-md5");
 }
 
 /// RFC 9110 6.6.1: who receives an answer without a date, and keeps it, puts it in.
