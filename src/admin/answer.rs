@@ -59,7 +59,9 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
         );
     }
     // Read even where nothing is expected: an unread body would cut the answer off as the connection closes.
-    let most = if head.uri.path() == WarmOrder::PATH { WarmOrder::BODY_BYTES } else { BODY_BYTES };
+    // A page in somebody's browser can send a body here, and is refused below; it is not to have much of it kept until then.
+    let is_list = head.method == Method::POST && head.uri.path() == WarmOrder::PATH && is_deliberate(&head.headers);
+    let most = if is_list { WarmOrder::BODY_BYTES } else { BODY_BYTES };
     let Ok(body) = Limited::new(body, most).collect().await else {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "The request body is broken or too large.\n");
     };

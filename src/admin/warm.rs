@@ -8,6 +8,8 @@ use crate::config::urls::{self, URLS_MAX};
 /// Requests under way at once where nobody says.
 pub const AT_ONCE: usize = 8;
 const AT_ONCE_MAX: usize = 1024;
+/// Of what is wrong, in the answer.
+const SHOWN_CHARS: usize = 200;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct WarmOrder {
@@ -60,8 +62,10 @@ impl WarmOrder {
         if urls.len() > URLS_MAX {
             return Err(format!("a list has {URLS_MAX} URLs at most, and this has {}", urls.len()));
         }
-        let parse =
-            |url: &String| urls::parse(url).ok_or_else(|| format!("`{}` is not a URL such as http://example.com/x", url.escape_debug()));
+        let parse = |url: &String| {
+            let shown = || url.chars().take(SHOWN_CHARS).collect::<String>();
+            urls::parse(url).ok_or_else(|| format!("`{}` is not a URL such as http://example.com/x", shown().escape_debug()))
+        };
         Ok(WarmOrder { urls: urls.iter().map(parse).collect::<Result<_, _>>()?, at_once })
     }
 }

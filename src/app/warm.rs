@@ -19,7 +19,7 @@ use crate::listen::incoming::HERE;
 use crate::message::{Head, Version, path};
 use crate::proxy::warm::{Door, Errand, WarmList};
 use crate::route::Request;
-use crate::table::{State, Table};
+use crate::table::{Listener, State, Table};
 use crate::worker::Workers;
 
 /// For those who run the process alone: URLs may tell secrets.
@@ -41,11 +41,13 @@ impl Warming {
     pub fn begin(&mut self, order: WarmOrder, config: &Config, table: &Table, state: &State, workers: &Workers) -> VerbReport {
         if let Warming::Runs(list) = self
             && !list.is_over()
+            && !list.is_stopped()
         {
             let done = list.total() - list.left();
             return VerbReport { ok: false, report: format!("another list is being fetched: {done} of {} URLs", list.total()) };
         }
-        let errand = |url: WarmUrl| Errand { door: door(&url, config, table, state), url };
+        let entrances = entrances(config, table, state);
+        let errand = |url: WarmUrl| Errand { door: door(&url, &entrances), url };
         let list = Arc::new(WarmList::new(order.urls.into_iter().map(errand).collect(), state.registry.warm()));
         info!(urls = list.total(), at_once = order.at_once, "warming the caches");
         workers.warm(&list, order.at_once.min(list.total()));
@@ -103,8 +105,9 @@ impl Warming {
 
 /// What the caches' own lists name, as one list, and how many at once.
 pub(super) fn at_start(config: &Config, file: Option<&Path>) -> Option<WarmOrder> {
-    let mut all = Vec::new();
+    let (mut all, mut at_once) = (Vec::new(), 0);
     for cache in &config.caches {
+        let known = all.len();
         let listed = cache.warm.iter().map(|path| (path, true)).chain(cache.hottest.iter().map(|path| (path, false)));
         for (path, must_be) in listed {
             let path = beside(file, path);
@@ -115,8 +118,10 @@ pub(super) fn at_start(config: &Config, file: Option<&Path>) -> Option<WarmOrder
                 Err(problem) => warn!(cache = %cache.name, path = %path.display(), %problem, "a list of URLs is left out"),
             }
         }
+        if all.len() > known {
+            at_once = at_once.max(cache.warm_at_once);
+        }
     }
-    let at_once = config.caches.iter().map(|cache| cache.warm_at_once).max()?;
     (!all.is_empty()).then_some(WarmOrder { urls: all, at_once })
 }
 
@@ -171,21 +176,34 @@ fn beside(file: Option<&Path>, path: &Path) -> PathBuf {
     file.and_then(Path::parent).unwrap_or(Path::new("")).join(path)
 }
 
+/// A listener, as one sees it who comes with a URL.
+struct Entrance<'a> {
+    secure: bool,
+    door: Door,
+    listener: &'a Listener,
+}
+
+/// Looked up once for a list: it may be long.
+fn entrances<'a>(config: &Config, table: &'a Table, state: &State) -> Vec<Entrance<'a>> {
+    let entrance = |listener: &model::Listener| {
+        let address = listener.addresses.first()?;
+        let seat = state.seat(&listener.name, address);
+        let door = Door { listener: seat, local: address.ip().unwrap_or(HERE) };
+        Some(Entrance { secure: listener.tls.is_some(), door, listener: table.listeners.get(seat)?.as_ref()? })
+    };
+    config.listeners.iter().filter_map(entrance).collect()
+}
+
 /// By the first listener that speaks its scheme and has a route for it; else, as it may be TLS that somebody in front has taken off, by the
 /// first that has a route at all.
-fn door(url: &WarmUrl, config: &Config, table: &Table, state: &State) -> Option<Door> {
+fn door(url: &WarmUrl, entrances: &[Entrance<'_>]) -> Option<Door> {
     let head = Head::request(b"GET", url.target.as_bytes(), url.authority.as_bytes(), Version::Http11);
     let (normal, host) = (path::normalise(head.path()).ok()?, path::host(head.authority())?);
     let request = Request { host: &host, path: &normal, head: &head };
-    let open = |listener: &model::Listener| {
-        let address = listener.addresses.first()?;
-        let seat = state.seat(&listener.name, address);
-        table.listeners.get(seat)?.as_ref()?.router.find(&request)?;
-        Some(Door { listener: seat, local: address.ip().unwrap_or(HERE) })
-    };
-    let speaks = |listener: &&model::Listener| listener.tls.is_some() == url.secure;
-    let others = config.listeners.iter().filter(|listener| !speaks(listener));
-    config.listeners.iter().filter(speaks).chain(others).find_map(open)
+    let leads = |entrance: &&Entrance<'_>| entrance.listener.router.find(&request).is_some();
+    let speaks = |entrance: &&Entrance<'_>| entrance.secure == url.secure;
+    let found = entrances.iter().filter(speaks).find(leads).or_else(|| entrances.iter().find(leads));
+    found.map(|entrance| entrance.door)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Errors are what contradicts; warnings are what is harmless but probably not meant, so that editing one line never breaks a file.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 
 use super::model::{
     Action, Algorithm, BackendAddress, Config, HashOn, HostPattern, MAGLEV_SLOTS, PathPattern, Pool, RING_POINTS_MAX,
@@ -224,15 +225,28 @@ fn unused_caches(config: &Config, places: &Places, problems: &mut Vec<Problem>) 
     }
 }
 
-/// What the process writes at its end must be nobody else's.
+/// What the process writes at its end must be nobody else's; that goes for the file too which it writes first, beside the other.
 fn written_files(config: &Config, places: &Places, problems: &mut Vec<Problem>) {
+    let plain = |path: &Path| path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
+    let written = |path: &Path| {
+        let path = plain(path).into_os_string();
+        let mut beside = path.clone();
+        beside.push(".new");
+        [PathBuf::from(path), PathBuf::from(beside)]
+    };
     for (at, (cache, place)) in config.caches.iter().zip(&places.caches).enumerate() {
         let Some(file) = &cache.hottest else { continue };
+        let ours = written(file);
         let clash = |problem: String| Problem::error(place.clone(), problem).help("name another file in `hottest`");
-        if config.caches[..at].iter().any(|other| other.hottest.as_ref() == Some(file)) {
+        if config.caches[..at]
+            .iter()
+            .filter_map(|other| other.hottest.as_ref())
+            .flat_map(|other| written(other))
+            .any(|other| ours.contains(&other))
+        {
             problems.push(clash(format!("cache `{}` writes its `hottest` where another one does", cache.name)));
         }
-        if config.caches.iter().any(|other| other.warm.as_ref() == Some(file)) {
+        if config.caches.iter().filter_map(|other| other.warm.as_ref()).any(|other| ours.contains(&plain(other))) {
             problems.push(clash(format!("cache `{}` would write its `hottest` over the list of a `warm`", cache.name)));
         }
     }

@@ -697,6 +697,25 @@ path = "/x""#,
     (
         r#"[[route]]"#,
         r#"[cache.main]
+hottest = "hot.txt"
+[cache.other]
+hottest = "./hot.txt.new"
+warm = "hot.txt"
+[[route]]
+host = "a.example"
+pool = "app"
+cache = "other"
+[[route]]
+cache = "main""#,
+        &[
+            r#"9:8: cache `main` would write its `hottest` over the list of a `warm` (name another file in `hottest`)"#,
+            r#"11:8: cache `other` writes its `hottest` where another one does (name another file in `hottest`)"#,
+            r#"13:8: warning: `warm`: `hot.txt` cannot be read: there is no such file (it is read again at the next start; until then nothing is fetched from it)"#,
+        ],
+    ),
+    (
+        r#"[[route]]"#,
+        r#"[cache.main]
 memory = "1GiB"
 max_object = "1GiB"
 [[route]]
