@@ -73,6 +73,8 @@ fn parts_are_used_for_what_they_hold_and_joined_until_they_are_the_whole() {
     let first = line.fetch("\"e\"", 0, 3);
     assert_eq!(range(&first), (206, Some("bytes 0-3/10"), "0123".into()));
     assert_eq!(first.head.get("cache-status"), Some("tidegate; fwd=uri-miss; fwd-status=206; stored"));
+    let explained = line.proxy.command(&["explain", "--cache", "http://a/", "--json"]).1;
+    assert!(explained.contains("\"content_bytes\":4,\"part_of_bytes\":10"), "{explained}");
     let inside = line.hit("Range: bytes=1-2\r\n");
     assert_eq!(range(&inside), (206, Some("bytes 1-2/10"), "12".into()));
     assert_eq!([inside.head.get("content-type"), inside.head.get("etag")], [Some("text/plain"), Some("\"e\"")]);

@@ -63,6 +63,8 @@ pub struct KeptAnswer {
     /// What it weighs, and of that its content.
     pub bytes: u64,
     pub content_bytes: u64,
+    /// Only parts of it are kept: the whole is this long.
+    pub part_of_bytes: Option<u64>,
     /// How long it took to fetch.
     pub fetch_ms: u64,
 }

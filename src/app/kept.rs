@@ -57,7 +57,8 @@ fn answer(object: &Object) -> KeptAnswer {
         because: ABOUT_USE.into_iter().flat_map(fields).collect(),
         tags: object.tags.iter().map(|tag| text(tag)).collect(),
         bytes: u64::from(object.weight()),
-        content_bytes: object.content.len(),
+        content_bytes: object.content.here(),
+        part_of_bytes: Some(object.content.len()).filter(|_| !object.content.is_whole()),
         fetch_ms: object.cost.as_millis() as u64,
     }
 }
