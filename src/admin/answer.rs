@@ -79,10 +79,7 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             Stage::Ready => text(StatusCode::OK, "ready\n"),
             other => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", other.as_str())),
         },
-        ("GET", "/api/status") => match ask(sources, |reply| Command::Status { reply }).await {
-            Some(status) => json(StatusCode::OK, &status),
-            None => no_reply(),
-        },
+        ("GET", "/api/status") => told(ask(sources, |reply| Command::Status { reply }).await),
         ("GET", "/api/config") => match ask(sources, |reply| Command::Status { reply }).await {
             Some(status) => json(StatusCode::OK, &json!({ "file": status.config_file, "generation": status.generation })),
             None => no_reply(),
@@ -95,40 +92,22 @@ pub async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
             None => no_reply(),
         },
         ("POST", path) if Order::PATHS.contains(&path) => match Order::read(path, &body.to_bytes()) {
-            Ok(order) => match ask(sources, |reply| Command::Tell { order, reply }).await {
-                Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::NOT_FOUND }, &report),
-                None => no_reply(),
-            },
-            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+            Ok(order) => obeyed(ask(sources, |reply| Command::Tell { order, reply }).await, StatusCode::NOT_FOUND),
+            Err(report) => misread(report),
         },
         ("POST", PurgeOrder::PATH) => match PurgeOrder::read(&body.to_bytes()) {
-            Ok(order) => match ask(sources, |reply| Command::Purge { order, reply }).await {
-                Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::NOT_FOUND }, &report),
-                None => no_reply(),
-            },
-            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+            Ok(order) => obeyed(ask(sources, |reply| Command::Purge { order, reply }).await, StatusCode::NOT_FOUND),
+            Err(report) => misread(report),
         },
-        ("GET", WarmOrder::PATH) => match ask(sources, |reply| Command::Warmed { reply }).await {
-            Some(report) => json(StatusCode::OK, &report),
-            None => no_reply(),
-        },
+        ("GET", WarmOrder::PATH) => told(ask(sources, |reply| Command::Warmed { reply }).await),
         ("POST", WarmOrder::PATH) => match WarmOrder::read(&body.to_bytes()) {
-            Ok(order) => match ask(sources, |reply| Command::Warm { order, reply }).await {
-                Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::CONFLICT }, &report),
-                None => no_reply(),
-            },
-            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+            Ok(order) => obeyed(ask(sources, |reply| Command::Warm { order, reply }).await, StatusCode::CONFLICT),
+            Err(report) => misread(report),
         },
-        ("DELETE", WarmOrder::PATH) => match ask(sources, |reply| Command::StopWarming { reply }).await {
-            Some(report) => json(if report.ok { StatusCode::OK } else { StatusCode::CONFLICT }, &report),
-            None => no_reply(),
-        },
+        ("DELETE", WarmOrder::PATH) => obeyed(ask(sources, |reply| Command::StopWarming { reply }).await, StatusCode::CONFLICT),
         ("POST", KeptQuery::PATH) => match KeptQuery::read(&body.to_bytes()) {
-            Ok(query) => match ask(sources, |reply| Command::Kept { query, reply }).await {
-                Some(report) => json(StatusCode::OK, &report),
-                None => no_reply(),
-            },
-            Err(report) => json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report }),
+            Ok(query) => told(ask(sources, |reply| Command::Kept { query, reply }).await),
+            Err(report) => misread(report),
         },
         (_, "/" | "/metrics" | "/live" | "/ready" | "/api/status" | "/api/config") => not_allowed("GET, HEAD"),
         (_, WarmOrder::PATH) => not_allowed("GET, HEAD, POST, DELETE"),
@@ -171,6 +150,21 @@ fn is_deliberate(headers: &HeaderMap) -> bool {
         essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
     };
     headers.contains_key("x-tidegate") || headers.get(CONTENT_TYPE).is_some_and(is_json)
+}
+
+/// What was asked for; `None`: see `ask`.
+fn told(answer: Option<impl Serialize>) -> Answer {
+    answer.map_or_else(no_reply, |answer| json(StatusCode::OK, &answer))
+}
+
+/// What has become of an order. `otherwise`: the status where it was not carried out.
+fn obeyed(report: Option<VerbReport>, otherwise: StatusCode) -> Answer {
+    report.map_or_else(no_reply, |report| json(if report.ok { StatusCode::OK } else { otherwise }, &report))
+}
+
+/// What is wrong with the body of a request.
+fn misread(report: String) -> Answer {
+    json(StatusCode::BAD_REQUEST, &VerbReport { ok: false, report })
 }
 
 fn no_reply() -> Answer {

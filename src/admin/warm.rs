@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::model::WarmUrl;
 use crate::config::urls::{self, URLS_MAX};
 
-/// Requests under way at once where nobody says.
-pub const AT_ONCE: usize = 8;
-const AT_ONCE_MAX: usize = 1024;
 /// Of what is wrong, in the answer.
 const SHOWN_CHARS: usize = 200;
 
@@ -47,6 +44,9 @@ pub struct WarmMiss {
 
 impl WarmOrder {
     pub const PATH: &str = "/api/warm";
+    /// Requests under way at once where nobody says.
+    pub const AT_ONCE: usize = 8;
+    pub const AT_ONCE_MAX: usize = 1024;
     /// The 50,000 URLs that a sitemap may have, at a length that is usual.
     pub const BODY_BYTES: usize = 8 << 20;
 
@@ -55,9 +55,9 @@ impl WarmOrder {
         const EXAMPLE: &str = r#"{"urls": ["http://example.com/x"], "at_once": 8}"#;
         let Written { urls, at_once } = serde_json::from_slice(body)
             .map_err(|error| format!("the body is not what it should be ({error}); send JSON such as {EXAMPLE}"))?;
-        let at_once = at_once.unwrap_or(AT_ONCE);
-        if !(1..=AT_ONCE_MAX).contains(&at_once) {
-            return Err(format!("`at_once` is a number from 1 to {AT_ONCE_MAX}"));
+        let at_once = at_once.unwrap_or(WarmOrder::AT_ONCE);
+        if !(1..=WarmOrder::AT_ONCE_MAX).contains(&at_once) {
+            return Err(format!("`at_once` is a number from 1 to {}", WarmOrder::AT_ONCE_MAX));
         }
         if urls.len() > URLS_MAX {
             return Err(format!("a list has {URLS_MAX} URLs at most, and this has {}", urls.len()));
@@ -78,7 +78,7 @@ mod tests {
     fn orders_are_read_and_what_is_wrong_is_said() {
         let url = |text: &str| urls::parse(text).expect("a URL");
         for (body, expected) in [
-            (r#"{"urls":["http://a/x"]}"#, Ok(WarmOrder { urls: vec![url("http://a/x")], at_once: AT_ONCE })),
+            (r#"{"urls":["http://a/x"]}"#, Ok(WarmOrder { urls: vec![url("http://a/x")], at_once: WarmOrder::AT_ONCE })),
             (r#"{"urls":[],"at_once":1}"#, Ok(WarmOrder { urls: vec![], at_once: 1 })),
             (r#"{"urls":["/x"]}"#, Err("is not a URL")),
             (r#"{"urls":[],"at_once":0}"#, Err("from 1 to")),

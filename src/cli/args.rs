@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use jiff::SignedDuration;
 
 use crate::address::Address;
+use crate::admin::WarmOrder;
 use crate::config::model::Algorithm;
 
 /// A load-balancing reverse proxy: one TOML file, followed as it is edited.
@@ -288,8 +289,8 @@ pub struct Warm {
     #[arg(required_unless_present = "stop", value_name = "FILE|URL")]
     pub what: Vec<String>,
     /// How many are under way at a time
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub at_once: u16,
+    #[arg(long, default_value_t = WarmOrder::AT_ONCE, value_parser = RangedU64ValueParser::<usize>::new().range(1..=WarmOrder::AT_ONCE_MAX as u64))]
+    pub at_once: usize,
     /// End the fetching that is under way
     #[arg(long, conflicts_with = "what")]
     pub stop: bool,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -52,17 +52,23 @@ fn tell(to: &OneBackend, path: &str, more: Option<(&str, Value)>, console: &mut 
 
 fn send(admin: SocketAddr, path: &str, order: &Value, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
     let answer = client::send(admin, path, &order.to_string(), PATIENCE)?;
+    show(&report(&answer, admin)?, console)
+}
+
+/// What the admin says of an order.
+pub(super) fn report(answer: &client::Answer, admin: SocketAddr) -> anyhow::Result<VerbReport> {
     // What is no report comes from somebody who is not the admin, from an older one, or from one that could not carry it out.
-    match serde_json::from_str::<VerbReport>(&answer.body) {
-        Ok(said) if said.ok => {
-            writeln!(console.out, "{}", said.report.trim_end())?;
-            Ok(Outcome::Success)
-        }
-        Ok(said) => {
-            writeln!(console.err, "{}", said.report.trim_end())?;
-            Ok(Outcome::Failure)
-        }
-        Err(_) => bail!("the admin at {} did not do it ({}): {}", admin, answer.status, answer.body.trim()),
+    serde_json::from_str(&answer.body)
+        .map_err(|_| anyhow!("the admin at {} did not do it ({}): {}", admin, answer.status, answer.body.trim()))
+}
+
+pub(super) fn show(said: &VerbReport, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
+    if said.ok {
+        writeln!(console.out, "{}", said.report.trim_end())?;
+        Ok(Outcome::Success)
+    } else {
+        writeln!(console.err, "{}", said.report.trim_end())?;
+        Ok(Outcome::Failure)
     }
 }
 

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use super::Outcome;
 use super::args::Warm;
 use super::client;
 use super::console::Console;
-use crate::admin::{VerbReport, WarmMiss, WarmOrder, WarmReport};
+use super::verbs;
+use crate::admin::{WarmMiss, WarmOrder, WarmReport};
 use crate::config::urls::{self, URLS_MAX};
 
 /// The admin answers from memory.
@@ -25,7 +26,7 @@ const LOOKS_PER_LINE: usize = 20;
 pub(super) fn warm(warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
     if warm.stop {
         let answer = client::ask(warm.at.admin, "DELETE", WarmOrder::PATH, PATIENCE)?;
-        return obeyed(&answer, warm, console).map(|ok| if ok { Outcome::Success } else { Outcome::Failure });
+        return verbs::show(&verbs::report(&answer, warm.at.admin)?, console);
     }
     let mut all = Vec::new();
     for what in &warm.what {
@@ -45,8 +46,9 @@ pub(super) fn warm(warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<Out
     let written: Vec<String> = all.iter().map(ToString::to_string).collect();
     let order = json!({ "urls": written, "at_once": warm.at_once });
     let answer = client::send(warm.at.admin, WarmOrder::PATH, &order.to_string(), PATIENCE)?;
-    if !obeyed(&answer, warm, console)? {
-        return Ok(Outcome::Failure);
+    let said = verbs::report(&answer, warm.at.admin)?;
+    if !said.ok {
+        return verbs::show(&said, console);
     }
     let mut looks = 0usize;
     loop {
@@ -67,17 +69,4 @@ pub(super) fn warm(warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<Out
         #[expect(clippy::disallowed_methods, reason = "a command serves nobody")]
         thread::sleep(LOOK);
     }
-}
-
-/// Whether it was done; if not, why is said.
-fn obeyed(answer: &client::Answer, warm: &Warm, console: &mut Console<'_>) -> anyhow::Result<bool> {
-    let Ok(said) = serde_json::from_str::<VerbReport>(&answer.body) else {
-        bail!("the admin at {} did not do it ({}): {}", warm.at.admin, answer.status, answer.body.trim());
-    };
-    match said.ok {
-        true if warm.stop => writeln!(console.out, "{}", said.report)?,
-        true => {}
-        false => writeln!(console.err, "{}", said.report)?,
-    }
-    Ok(said.ok)
 }

@@ -3,15 +3,15 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::admin::{KeptQuery, VerbReport};
+use crate::admin::KeptQuery;
 use crate::cli::args::Explain;
 use crate::cli::client;
 use crate::cli::console::Console;
-use crate::cli::status;
+use crate::cli::{status, verbs};
 
 /// The admin answers from memory.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,11 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn explain(url: &str, asked: &Explain, console: &mut Console<'_>) -> anyhow::Result<Outcome> {
     let answer = client::send(asked.at.admin, KeptQuery::PATH, &json!({ "url": url }).to_string(), PATIENCE)?;
     if !answer.is_success() {
-        match serde_json::from_str::<VerbReport>(&answer.body) {
-            Ok(said) => writeln!(console.err, "{}", said.report)?,
-            Err(_) => bail!("the admin at {} refused ({}): {}", asked.at.admin, answer.status, answer.body.trim()),
-        }
-        return Ok(Outcome::Failure);
+        return verbs::show(&verbs::report(&answer, asked.at.admin)?, console);
     }
     let said: Value =
         serde_json::from_str(&answer.body).with_context(|| format!("what the admin at {} says is not JSON", asked.at.admin))?;
