@@ -30,14 +30,14 @@ pub struct Listed {
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     #[error("it can not be read: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
     #[error("it is an index of sitemaps, which is not followed: name the sitemaps themselves")]
     Index,
 }
 
 pub fn read(path: &Path) -> Result<Listed, Unusable> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    File::open(path).and_then(|file| file.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(Unusable::Read)?;
     let is_cut = bytes.len() as u64 > LIST_BYTES_MAX;
     if is_cut {
         // What stands at the cut may look like a URL and be half of one.
